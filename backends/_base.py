@@ -1,0 +1,162 @@
+"""The contract of every backend: building and running are two objects; the base class checks, the engine only does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self, final
+
+from edgewright.core.model import Model
+from edgewright.core.registry import Registry
+from edgewright.core.tensors import Feeds, Outputs, TensorSpec, check_feeds
+from edgewright.targets.schema import Target
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether an engine is installed here. ``reason`` and ``remedy`` (a command to type) are set when it is not."""
+
+    version: str | None
+    devices: tuple[str, ...] = ()
+    reason: str = ""
+    remedy: str = ""
+
+    @property
+    def present(self) -> bool:
+        """True when models can be opened."""
+        return self.version is not None
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """One operator (or element type) the backend cannot take, where it stands, and why."""
+
+    op: str
+    """``domain::Name`` with its opset, as people know it."""
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An engine on disk. ``properties`` are what :meth:`Backend.open` must be told again (never a host's path)."""
+
+    backend: str
+    folder: Path
+    entry: str
+    """The file to open, relative to ``folder``."""
+    files: tuple[str, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    properties: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files of the engine."""
+        return sum((self.folder / name).stat().st_size for name in self.files)
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """One executed layer: the engine's name for it, its kind, the precision it ran in, and its time."""
+
+    name: str
+    kind: str
+    precision: str
+    time_us: float
+
+
+class Session(ABC):
+    """A loaded engine. Use it as a context manager; ``run`` checks every feed before the engine sees it."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @final
+    def run(self, feeds: Feeds) -> Outputs:
+        """One inference, synchronously.
+
+        Args:
+            feeds: an array for each input, of its dtype, rank and fixed sizes.
+
+        Raises:
+            BadInputError: when a feed does not fit its spec.
+            EngineError: when the engine refuses or fails.
+        """
+        check_feeds(self.inputs, feeds)
+        return self._run(feeds)
+
+    @final
+    def profile(self, feeds: Feeds) -> list[LayerTime]:
+        """Times of the layers of one inference as the engine itself reports them, in execution order.
+
+        Raises:
+            BadInputError: when a feed does not fit its spec.
+            UnavailableError: when the engine has no such report.
+        """
+        check_feeds(self.inputs, feeds)
+        return self._profile(feeds)
+
+    @abstractmethod
+    def _run(self, feeds: Feeds) -> Outputs: ...
+
+    @abstractmethod
+    def _profile(self, feeds: Feeds) -> list[LayerTime]: ...
+
+    def close(self) -> None:  # noqa: B027 - most engines let go when they are collected
+        """Lets go of the engine; a closed session cannot be run."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Backend(ABC):
+    """Lowers models for a target and opens what it lowered. Stateless; engines are imported inside the methods."""
+
+    name: ClassVar[str]
+    """The module's name with dashes for underscores; the second half of a target's name."""
+    accepts: ClassVar[frozenset[str]] = frozenset({"onnx"})
+    """The model forms it lowers: ``onnx``, ``torch``."""
+
+    @abstractmethod
+    def probe(self) -> Availability:
+        """Whether it is installed, its version and devices; never raises."""
+
+    @abstractmethod
+    def supports(self, model: Model, target: Target) -> list[Unsupported]:
+        """What of ``model`` the engine cannot take, found in seconds and without running anything; [] is good."""
+
+    @abstractmethod
+    def lower(self, model: Model, target: Target, workdir: Path, precision: str = "fp32") -> Artifact:
+        """Builds the engine into ``workdir`` (an empty folder).
+
+        Args:
+            precision: what the engine computes in where the graph says float32; one of
+                ``target.hinted_precisions`` or ``fp32``.
+
+        Raises:
+            UnavailableError: an operator or precision the engine does not have.
+            EngineError: the engine failed to build it.
+        """
+
+    @abstractmethod
+    def open(self, artifact: Artifact, threads: int) -> Session:
+        """Loads the engine in this process with exactly ``threads`` compute threads.
+
+        Raises:
+            EngineError: when the engine refuses the artifact.
+        """
+
+
+def registry() -> Registry[Backend]:
+    """All backends: the files of ``backends`` and the entry points of group ``edgewright.backends``."""
+    return Registry("backend", "edgewright.backends", Backend, "edgewright.backends")  # type: ignore[type-abstract]

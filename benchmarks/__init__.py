@@ -1,0 +1,1 @@
+"""Runs sessions, keeps raw samples, derives statistics, judges."""

@@ -1,0 +1,1 @@
+"""Reads models, transforms them by passes, and knows no engine by name."""

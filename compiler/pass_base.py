@@ -1,0 +1,109 @@
+"""What a pass is: one transformation with a declared effect, validated options, and reasons for what it left alone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields
+from enum import Enum, IntEnum
+from typing import ClassVar, Generic, TypeVar
+
+from edgewright.compiler.site import Site
+from edgewright.core.model import Model
+from edgewright.core.registry import Registry
+from edgewright.targets.schema import Target
+
+In = TypeVar("In", bound=Model)
+Out = TypeVar("Out", bound=Model)
+
+
+class Effect(Enum):
+    """What a pass does to the numbers; the driver holds it to its word on real samples."""
+
+    EXACT = "exact"
+    """Within ``tolerance`` of the model before it."""
+    LOSSY = "lossy"
+    """The task metric is checked after it."""
+    NEEDS_RECOVERY = "needs-recovery"
+    """Checked when the passes that recover it have run."""
+
+
+class Stage(IntEnum):
+    """Where in the pipeline a pass runs by default; within a stage the order is ``Pass.order``, then the name."""
+
+    EXPORT = 0
+    CLEAN = 10
+    FOLD = 20
+    FUSE = 30
+    QUANTIZE = 40
+    CAST = 50
+    FINISH = 60
+
+
+@dataclass(frozen=True)
+class Note:
+    """One line of the journal. ``kind``: ``did``, ``skipped`` (and why), or ``warning``."""
+
+    kind: str
+    subject: str
+    """Node or tensor name: untrusted text, escaped wherever it is shown."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Out]):
+    """What a pass returns. ``changed`` counts rewrites; 0 means ``model`` is the one that came in."""
+
+    model: Out
+    changed: int
+    notes: tuple[Note, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a pass that has none."""
+
+
+class Pass(ABC, Generic[In, Out]):
+    """One transformation. Derive, set the class variables, and put the file into ``compiler/passes/``."""
+
+    name: ClassVar[str]
+    """The module's name with dashes for underscores."""
+    effect: ClassVar[Effect]
+    stage: ClassVar[Stage]
+    order: ClassVar[int] = 50
+    tolerance: ClassVar[float] = 1e-4
+    """For EXACT passes: the largest allowed ``max|after - before| / max(1, max|before|)`` over all outputs."""
+    options_type: ClassVar[type] = NoOptions
+    """A frozen dataclass whose ``__post_init__`` raises ``ValueError("field: problem")`` for each wrong value."""
+
+    def __init__(self, options: object | None = None) -> None:
+        self.options = self.options_type() if options is None else options
+        if not isinstance(self.options, self.options_type):
+            raise TypeError(f"{self.name} takes {self.options_type.__name__}, not {type(options).__name__}")
+
+    @classmethod
+    def wanted(cls, target: Target, precision: str) -> str | None:
+        """None when the pass belongs into the default pipeline for this target and precision, else the reason not."""
+        del target, precision
+        return None
+
+    @abstractmethod
+    def __call__(self, model: In, site: Site) -> Outcome[Out]:
+        """Transforms a copy of ``model``; the one that came in is never changed."""
+
+    def options_json(self) -> dict[str, object]:
+        """The options as the manifest and the recipe digest have them."""
+        return {item.name: _plain(getattr(self.options, item.name)) for item in fields(self.options)}  # type: ignore[arg-type]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, frozenset | set):
+        return sorted(str(item) for item in value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value.value if isinstance(value, Enum) else value
+
+
+def registry() -> Registry[Pass[Model, Model]]:
+    """All passes: the files of ``compiler/passes`` and the entry points of group ``edgewright.passes``."""
+    return Registry("pass", "edgewright.compiler.passes", Pass, "edgewright.passes")  # type: ignore[type-abstract]

@@ -1,0 +1,1 @@
+"""One file, one pass: the registry finds them by listing this folder."""

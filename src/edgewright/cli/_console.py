@@ -1,0 +1,59 @@
+"""How words reach the user: results on stdout, talk on stderr, foreign text escaped, colour only on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+_LONGEST_NAME = 200
+
+
+def escape(text: str) -> str:
+    r"""Foreign text (model and tensor names) made safe for a terminal: control and direction characters are spelt out.
+
+    >>> escape("a\x1b[31m\u202eb")
+    'a\\x1b[31m\\u202eb'
+    """
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 3]}..."
+
+
+def escape_lines(text: str) -> str:
+    """As :func:`escape`, for messages of several lines: line breaks stay, lengths too."""
+    return "\n".join(
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        for line in text.split("\n")
+    )
+
+
+def colours(stream: TextIO) -> bool:
+    """True when ``stream`` is a terminal and the user has not set NO_COLOR (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, code: str, stream: TextIO) -> str:
+    """``text`` in the SGR style ``code`` (``1`` bold, ``31`` red, ``32`` green) where colour is wanted."""
+    return f"\x1b[{code}m{text}\x1b[0m" if colours(stream) else text
+
+
+def say(line: str) -> None:
+    """One line of talk, to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def result(text: str) -> None:
+    """Something the user asked for, to stdout."""
+    print(text, flush=True)
+
+
+def warn(line: str) -> None:
+    """A line the user should not miss, to stderr."""
+    say(f"{paint('warning:', '33', sys.stderr)} {line}")
+
+
+def fail(problem: str, remedy: str = "") -> None:
+    """The one message of a failure, to stderr: what is wrong, then the next thing to do."""
+    say(f"{paint('error:', '31', sys.stderr)} {problem}")
+    if remedy:
+        say(f"  {remedy}")

@@ -1,0 +1,93 @@
+"""The command: finds the verb, runs it, and turns every way it can end into an exit code and one message."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pkgutil
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import Protocol, cast
+
+import edgewright
+from edgewright.cli import _console
+from edgewright.core.errors import EdgewrightError, ExitCode
+
+
+class Verb(Protocol):
+    """What a module of this package offers: ``edgewright NAME`` is the module NAME."""
+
+    SUMMARY: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declares the verb's options; imports nothing heavy."""
+
+    def run(self, args: argparse.Namespace) -> ExitCode:
+        """Does the work."""
+
+
+def verbs() -> dict[str, Verb]:
+    """All verbs by name: the public modules of this package."""
+    folder = importlib.import_module("edgewright.cli").__path__
+    names = sorted(info.name for info in pkgutil.iter_modules(folder) if not info.name.startswith("_"))
+    return {name: cast("Verb", importlib.import_module(f"edgewright.cli.{name}")) for name in names}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line (``sys.argv`` by default) and returns its exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        args = _parser().parse_args(argv)
+        return int(args.run(args))
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else int(ExitCode.USAGE)
+    except EdgewrightError as error:
+        _console.fail(_console.escape_lines(error.problem), _console.escape_lines(error.remedy))
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        _console.fail("interrupted", "Nothing was written; run the command again.")
+        return int(ExitCode.INTERRUPTED)
+    except _TerminatedError:
+        _console.fail("terminated", "Nothing was written; run the command again.")
+        return int(ExitCode.TERMINATED)
+    except BrokenPipeError:
+        # The reader of our output left (`edgewright targets | head`): no fault, and stdout must not be flushed again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.OK)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug becomes exit 70, its trace a file
+        _report_bug(error)
+        return int(ExitCode.BUG)
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM as an exception, so that child processes and temporary folders are cleaned up on the way out."""
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    raise _TerminatedError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edgewright",
+        description="Compile a trained model to the fastest artifact that is proven, on data, to keep its accuracy.",
+    )
+    parser.add_argument("--version", action="version", version=f"edgewright {edgewright.__version__}")
+    commands = parser.add_subparsers(metavar="VERB", required=True)
+    for name, verb in verbs().items():
+        child = commands.add_parser(name, help=verb.SUMMARY, description=verb.SUMMARY)
+        verb.add_arguments(child)
+        child.set_defaults(run=verb.run)
+    return parser
+
+
+def _report_bug(error: Exception) -> None:
+    with tempfile.NamedTemporaryFile("w", prefix="edgewright-bug-", suffix=".txt", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    text = _console.escape(f"{type(error).__name__}: {error}")
+    _console.fail(f"this is a bug in edgewright: {text}", f"The full trace is in {file.name}; please send it to us.")

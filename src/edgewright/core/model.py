@@ -1,0 +1,116 @@
+"""Handles of the two forms a model has inside the compiler: torch and ONNX."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from edgewright.core.tensors import Dim, TensorSpec
+
+if TYPE_CHECKING:
+    import onnx_ir
+    import torch
+
+EXTERNAL_DATA_THRESHOLD_BYTES = 1 << 30
+"""Above this, weights are written beside the model: a protobuf message ends at 2 GiB."""
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxModel:
+    """A validated ONNX model. Treat ``ir`` as frozen: a pass works on :meth:`copy` and returns a new handle.
+
+    The digest, counts and specs are computed once, so a change of ``ir`` after its first use would go unseen.
+    """
+
+    ir: onnx_ir.Model
+    name: str
+    """What people call it: the file's stem or the factory's name."""
+
+    @cached_property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What must be fed: the graph's inputs that have no initializer."""
+        return tuple(_spec(value) for value in self.ir.graph.inputs if value.name not in self.ir.graph.initializers)
+
+    @cached_property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What comes out, in the graph's order."""
+        return tuple(_spec(value) for value in self.ir.graph.outputs)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of elements in all initializers of floating or quantised type with one dimension or more."""
+        return sum(tensor.size for tensor in self._tensors() if len(tensor.shape) > 0)
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """Bytes of all initializers; the graph itself is not counted."""
+        return sum(tensor.nbytes for tensor in self._tensors())
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 in hex over the model's deterministic serialisation, independent of where its weights are stored."""
+        import onnx_ir as ir
+
+        hasher = hashlib.sha256()
+        names = sorted(self.ir.graph.initializers)
+        skeleton = self.copy().ir
+        for name in names:
+            value = self.ir.graph.initializers[name]
+            tensor = value.const_value
+            assert tensor is not None
+            hasher.update(f"{name}\0{tensor.dtype.name}\0{list(tensor.shape)}\0".encode("utf-8", "surrogatepass"))
+            hasher.update(tensor.tobytes())
+            skeleton.graph.initializers[name].const_value = ir.tensor([0], name=name)
+        hasher.update(ir.to_proto(skeleton).SerializeToString(deterministic=True))
+        return hasher.hexdigest()
+
+    def copy(self) -> OnnxModel:
+        """An independent graph that shares the (immutable) weight tensors."""
+        return replace(self, ir=self.ir.clone())
+
+    def save(self, path: Path) -> list[Path]:
+        """Writes ``path``, and ``path`` + ``.data`` beside it when the weights exceed a protobuf's reach.
+
+        Returns:
+            The files written.
+        """
+        import onnx_ir as ir
+
+        if self.size_bytes > EXTERNAL_DATA_THRESHOLD_BYTES:
+            data = path.name + ".data"
+            ir.save(self.ir, path, external_data=data)
+            return [path, path.with_name(data)]
+        path.write_bytes(ir.to_proto(self.ir).SerializeToString(deterministic=True))
+        return [path]
+
+    def _tensors(self) -> list[onnx_ir.TensorProtocol]:
+        graphs = [self.ir.graph, *self.ir.graph.subgraphs()]
+        values = [value for graph in graphs for value in graph.initializers.values()]
+        return [value.const_value for value in values if value.const_value is not None]
+
+
+@dataclass(frozen=True, eq=False)
+class TorchModel:
+    """A module in evaluation mode with example inputs, or an exported program; becomes ONNX by the export pass."""
+
+    program: torch.nn.Module | torch.export.ExportedProgram
+    example_inputs: tuple[torch.Tensor, ...] | None
+    """Positional inputs of ``forward``; None for an exported program, which carries its own."""
+    name: str
+
+
+Model: TypeAlias = TorchModel | OnnxModel
+
+
+def _spec(value: onnx_ir.Value) -> TensorSpec:
+    import onnx_ir as ir
+
+    kind = value.dtype
+    dtype = "unknown" if kind is None else "string" if kind == ir.DataType.STRING else str(kind.numpy().name)
+    dims: tuple[Dim, ...] | None = None
+    if value.shape is not None:
+        dims = tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)
+    return TensorSpec(value.name or "", dtype, dims)

@@ -1,0 +1,1 @@
+"""Joins the rest: plan, passes, lowering, proof, bundle."""

@@ -1,0 +1,1 @@
+"""What a device is and allows: one TOML file each, no logic."""

@@ -1,0 +1,80 @@
+"""What a target is: a frozen description of one piece of hardware and one runtime on it. Data only, no logic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class QuantScheme:
+    """One way of writing int8 that a runtime executes well; a target lists the ones worth trying, preferred first.
+
+    ``static`` schemes write Q/DQ from calibrated ranges; ``dynamic`` ones let the runtime find each activation's range.
+    """
+
+    name: str
+    kind: Literal["static", "dynamic"]
+    op_kinds: frozenset[str]
+    """Operators that are given quantised inputs."""
+    quantize_outputs: bool = True
+    """Whether an operator's output is quantised too even when no quantised operator reads it (ONNX Runtime needs
+    that to choose an integer kernel; OpenVINO does not)."""
+    float_rest: str = "fp32"
+    """The precision in which the runtime computes what is not quantised."""
+
+
+@dataclass(frozen=True)
+class QuantRule:
+    """What int8 means on a device."""
+
+    activation: Literal["uint8", "int8"]
+    activation_symmetric: bool
+    weight: Literal["uint8", "int8"]
+    weight_symmetric: bool
+    per_channel_axes: Mapping[str, int]
+    """Operator -> axis of its weight that may have a scale each; an operator not named has one scale per tensor."""
+    reduce_range: bool
+    """Weights are kept to 7 bits so that sums of two u8 x s8 products fit 16 bits (CPUs without VNNI)."""
+    saturates_int16: bool
+    """The device adds pairs of products with 16-bit saturation (pmaddubsw)."""
+    schemes: tuple[QuantScheme, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """One piece of hardware with one runtime; the value a pass, a backend and the driver consult."""
+
+    hardware: str
+    """The first half of the name, such as ``x86-avx512-vnni``."""
+    runtime: str
+    """The backend's name, such as ``onnxruntime``."""
+    title: str
+    arch: str
+    """``x86_64``, ``aarch64``, ``gpu`` or ``any``."""
+    isa: frozenset[str]
+    """Instruction sets it is sure to have, in Linux's names (``avx512_vnni``, ``asimddp``)."""
+    device: str
+    """What the runtime calls it: ``CPU``, ``GPU``, ``NPU``, ``CUDA``."""
+    precisions: tuple[str, ...]
+    """Of ``fp32``, ``fp16``, ``bf16``, ``int8``, ``fp8``: what it takes, the simplest first."""
+    hinted_precisions: frozenset[str]
+    """Those of ``precisions`` the runtime reaches from a float32 graph by itself when told to."""
+    int8: QuantRule | None
+    opset: tuple[int, int]
+    """Lowest and highest ONNX opset the runtime takes."""
+    fused_ops: frozenset[str]
+    """Fused operators it executes, as ``domain::Name``; a standard operator is ``::Name``."""
+    channel_multiple: int
+    threads: int
+    memory_bytes: int | None
+    sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Field -> where its figure comes from."""
+
+    @property
+    def name(self) -> str:
+        """``hardware/runtime``."""
+        return f"{self.hardware}/{self.runtime}"
