@@ -1,0 +1,43 @@
+"""The photos that the wheels of scikit-image and scikit-learn ship, and square crops of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .sources import package_file
+
+# No photo is in both lists: crops of one photo share their subject and their noise.
+CALIBRATION_PHOTOS = (
+    "coffee.png", "rocket.jpg", "flower.jpg", "camera.png", "clock_motion.png", "astronaut.png", "coins.png", "ihc.png", "gravel.png", "cell.png",
+)  # fmt: skip
+EVALUATION_PHOTOS = (
+    "chelsea.png", "motorcycle_left.png", "china.jpg", "moon.png", "brick.png", "retina.jpg", "horse.png", "text.png", "microaneurysms.png",
+)  # fmt: skip
+SIDE = 224
+
+
+def photo(name: str) -> np.ndarray:
+    """One photo `(H, W, 3)` uint8 that scikit-image or scikit-learn ships (public domain or CC0/CC-BY; see their data/README)."""
+    from PIL import Image
+
+    if name in ("china.jpg", "flower.jpg"):
+        path = package_file("scikit-learn==1.9.1", f"sklearn/datasets/images/{name}")
+    else:
+        path = package_file("scikit-image==0.26.0", f"skimage/data/{name}")
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def crops(image: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Square crops of 45 to 100 % of the shorter side, half of them mirrored, as `(count, 3, 224, 224)` of (rgb - 127) / 128."""
+    from PIL import Image
+
+    whole = Image.fromarray(image)
+    cut = []
+    for _ in range(count):
+        side = int(rng.uniform(0.45, 1) * min(whole.size))
+        left, top = int(rng.integers(0, whole.width - side + 1)), int(rng.integers(0, whole.height - side + 1))
+        piece = whole.crop((left, top, left + side, top + side)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        if rng.random() < 0.5:
+            piece = piece.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        cut.append((np.asarray(piece, np.float32) - 127) / 128)
+    return np.stack(cut).transpose(0, 3, 1, 2).copy()
