@@ -47,7 +47,8 @@ def build(folder: Path) -> Case:
     net = fit(torch.from_numpy(images[:TRAINING]), torch.from_numpy(labels[:TRAINING]))
     torch.set_num_threads(threads)
     torch.save(net.state_dict(), folder / "weights.pt")
-    export_onnx(net, (torch.zeros(2, 1, 8, 8),), folder / "model.onnx", ["image"], ["logits"], free_batch=True)
+    batch = {0: torch.export.Dim("batch")}
+    export_onnx(net, (torch.zeros(2, 1, 8, 8),), folder / "model.onnx", ["image"], ["logits"], batch)
     until = TRAINING + CALIBRATION
     write_arrays(folder / "training.npz", image=images[:TRAINING], labels=labels[:TRAINING])
     write_arrays(folder / "calibration.npz", image=images[TRAINING:until], labels=labels[TRAINING:until])

@@ -43,7 +43,7 @@ def build(folder: Path) -> Case:
     PLAN.start(folder)
     shutil.copyfile(weights, folder / "weights.pt")
     net, example = load_file(folder / "factory.py").trained()
-    export_onnx(net, example, folder / "model.onnx", ["image"], ["logits"], free_batch=False)
+    export_onnx(net, example, folder / "model.onnx", ["image"], ["logits"])
     rng = np.random.default_rng(11)
     calibration = [crops(photo(name), CROPS_PER_CALIBRATION_PHOTO, rng) for name in CALIBRATION_PHOTOS]
     write_arrays(folder / "calibration.npz", image=np.concatenate(calibration))

@@ -34,7 +34,7 @@ def build(folder: Path) -> Case:
 
     PLAN.start(folder)
     net, example = seeded()
-    export_onnx(net, example, folder / "model.onnx", ["image"], ["logits"], free_batch=False)
+    export_onnx(net, example, folder / "model.onnx", ["image"], ["logits"])
     rng = np.random.default_rng(18)
     write_arrays(
         folder / "calibration.npz", image=np.concatenate([crops(photo(name), 5, rng) for name in CALIBRATION_PHOTOS])

@@ -70,16 +70,18 @@ def export_onnx(
     path: Path,
     inputs: list[str],
     outputs: list[str],
-    *,
-    free_batch: bool,
+    axes: dict[int, torch.export.Dim] | None = None,
 ) -> None:
-    """Export with `torch.export`, as a user of today's PyTorch would, at its default opset."""
+    """Export with `torch.export`, as a user of today's PyTorch would, at its default opset.
+
+    Args:
+        axes: the open dimensions, the same for every input; None where all are fixed.
+    """
     import logging
 
     import torch
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is absent, which is meant
-    batch = {0: torch.export.Dim("batch")} if free_batch else None
     torch.onnx.export(
         module.eval(),
         example,
@@ -89,5 +91,5 @@ def export_onnx(
         dynamo=True,
         external_data=False,
         verbose=False,
-        dynamic_shapes=tuple(batch for _ in example) if batch else None,
+        dynamic_shapes=tuple(axes for _ in example) if axes else None,
     )
