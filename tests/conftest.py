@@ -145,7 +145,7 @@ def _conv_net_weights() -> list[onnx.TensorProto]:
     rng = np.random.default_rng(0)
     shapes = {"stem.w": (8, 3, 3, 3), "block.w": (8, 8, 3, 3), "dw.w": (8, 1, 3, 3), "head.w": (10, 8)}
     arrays = {name: rng.normal(0, 1, shape) / np.sqrt(np.prod(shape[1:])) for name, shape in shapes.items()}
-    arrays |= {"dw.b": rng.uniform(-0.5, 0.5, 8), "head.b": rng.uniform(-0.5, 0.5, 10)}
+    arrays |= {"dw.b": rng.uniform(-0.5, 0.5, 8), "head.b": np.zeros(10)}
     for norm in ("stem", "block"):
         for part, low in (("scale", 0.5), ("b", -0.5), ("mean", -0.5), ("var", 0.5)):
             arrays[f"{norm}.bn.{part}"] = rng.uniform(low, low + 1, 8)
@@ -227,9 +227,10 @@ def _handle(proto: onnx.ModelProto) -> OnnxModel:
 
 @pytest.fixture(scope="session")
 def conv_net_feeds() -> list[Feeds]:
-    """32 feeds for ``conv_net``, one image each, normal with unit variance."""
+    """32 feeds for ``conv_net``, one tinted image each: noise of unit variance, and a mean of each channel's own."""
     rng = np.random.default_rng(2)
-    return [{"x": rng.normal(size=(1, 3, 16, 16)).astype(np.float32)} for _ in range(32)]
+    images = rng.normal(0, 2, (32, 3, 1, 1)) + rng.normal(0, 1, (32, 3, 16, 16))
+    return [{"x": image[None].astype(np.float32)} for image in images]
 
 
 @pytest.fixture(scope="session")
