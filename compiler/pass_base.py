@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum, IntEnum
 from typing import ClassVar, Generic, TypeVar
 
 from edgewright.compiler.site import Site
-from edgewright.core.model import Model
+from edgewright.core.model import Model, OnnxModel
 from edgewright.core.registry import Registry
 from edgewright.targets.schema import Target
 
@@ -94,6 +95,29 @@ class Pass(ABC, Generic[In, Out]):
     def options_json(self) -> dict[str, object]:
         """The options as the manifest and the recipe digest have them."""
         return {item.name: _plain(getattr(self.options, item.name)) for item in fields(self.options)}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class LayerDamage:
+    """How much one layer, made lossy alone, moves the model's outputs; larger is worse."""
+
+    layer: str
+    error: float
+
+
+class Tunable(ABC):
+    """What a lossy pass offers besides when accuracy can be bought back: other options, and the layers to spare.
+
+    Its options have a field ``keep_float: tuple[str, ...]`` that names layers to be left as they are.
+    """
+
+    @abstractmethod
+    def alternatives(self) -> tuple[Mapping[str, object], ...]:
+        """Changes of options worth trying when accuracy falls short, the most promising first."""
+
+    @abstractmethod
+    def damage(self, model: OnnxModel, site: Site) -> list[LayerDamage]:
+        """The layers of ``model`` that the pass would change, worst first, measured on a few calibration samples."""
 
 
 def _plain(value: object) -> object:
