@@ -76,7 +76,7 @@ def samples(data: Path, ranks: dict[str, int]) -> Iterator[tuple[Feeds, np.ndarr
         arrays = {name: archive[name] for name in archive.files}
     labels = arrays.pop("labels", None)
     for i in range(len(next(iter(arrays.values())))):
-        feeds = {name: array[i : i + 1] if array.ndim == ranks[name] else array[i] for name, array in arrays.items()}
+        feeds = {name: array[i : i + 1] if array.ndim == ranks[name] else np.asarray(array[i]) for name, array in arrays.items()}
         yield feeds, None if labels is None else labels[i]
 
 
