@@ -44,7 +44,7 @@ def conv(inputs: int, outputs: int, size: int, *, stride: int = 1, groups: int =
 
 
 class DigitsNet(nn.Module):
-    """Images ``(N, 1, 8, 8)`` in [0, 1] -> logits ``(N, 10)``: plain, residual, depthwise convolutions; 45,578 weights."""
+    """``(N, 1, 8, 8)`` in [0, 1] -> logits ``(N, 10)``: plain, residual and depthwise convolutions, 45,578 weights."""
 
     def __init__(self) -> None:
         super().__init__()
