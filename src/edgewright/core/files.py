@@ -6,12 +6,13 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from edgewright.core.errors import CannotWriteError, IOFailureError
+from edgewright.core.errors import BadInputError, CannotWriteError, IOFailureError, UsageError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -23,6 +24,37 @@ def sha256_file(path: Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             hasher.update(chunk)
     return hasher.hexdigest()
+
+
+def open_regular(path: Path, what: str = "the file") -> IO[bytes]:
+    """Opens a user's file for reading; never blocks on what only looks like one.
+
+    Args:
+        path: may be a link to a regular file.
+        what: what messages call it, such as ``the model``.
+
+    Raises:
+        UsageError: when there is nothing at ``path``.
+        BadInputError: when it is a folder, a FIFO, a device or a socket, or may not be read.
+    """
+    try:
+        # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(f"{what} {path} does not exist", "Check the path.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise BadInputError(f"cannot read {what} {path}: {reason}", "Give a regular file you may read.") from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise BadInputError(f"{what} {path} is {_kind(mode)}, not a regular file", "Give a regular file.")
+    return os.fdopen(descriptor, "rb")
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 @contextlib.contextmanager
@@ -83,7 +115,13 @@ def _link(descriptor: int, path: Path) -> str:
     """Gives the unnamed file a name beside ``path``; only the instant before the rename can leave it behind."""
     name = str(path.with_name(f".{path.name[:64]}.{os.getpid()}.tmp"))
     _forget(name)
-    os.link(f"/proc/self/fd/{descriptor}", name, follow_symlinks=True)
+    # With a folder's descriptor CPython calls linkat with AT_SYMLINK_FOLLOW; without one (seen in 3.11) plain link(),
+    # which would link the entry in /proc itself.
+    folder = os.open("/proc/self/fd", os.O_RDONLY)
+    try:
+        os.link(str(descriptor), name, src_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
     return name
 
 

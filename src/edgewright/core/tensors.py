@@ -72,6 +72,10 @@ class TensorSpec:
         if not isinstance(name, str) or not isinstance(dtype, str) or not (shape is None or isinstance(shape, list)):
             raise BadInputError(f"not a tensor description: {dict(data)!r:.200}", "The bundle's manifest is damaged.")
         dims: tuple[Dim, ...] | None = None if shape is None else tuple(shape)
+        if not all(_is_dim(dim) for dim in dims or ()):
+            raise BadInputError(
+                f"tensor '{name:.200}' has the shape {shape!r:.200}", "The bundle's manifest is damaged."
+            )
         return cls(name, dtype, dims)
 
 
@@ -91,3 +95,9 @@ def check_feeds(specs: tuple[TensorSpec, ...], feeds: Feeds) -> None:
     if problems:
         takes = ", ".join(f"{spec.name}: {spec.dtype} {spec.shape_text}" for spec in specs)
         raise BadInputError("; ".join(problems), f"The model takes {takes}.")
+
+
+def _is_dim(value: object) -> bool:
+    if isinstance(value, int):
+        return not isinstance(value, bool) and value >= 0
+    return value is None or isinstance(value, str)
