@@ -14,5 +14,20 @@ from edgewright.backends._base import (
     Unsupported,
     registry,
 )
+from edgewright.backends._isolation import DEFAULT_LIMITS, IsolatedSession, call_isolated, open_isolated
+from edgewright.backends._limits import Limits
 
-__all__ = ["Artifact", "Availability", "Backend", "LayerTime", "Session", "Unsupported", "registry"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Artifact",
+    "Availability",
+    "Backend",
+    "IsolatedSession",
+    "LayerTime",
+    "Limits",
+    "Session",
+    "Unsupported",
+    "call_isolated",
+    "open_isolated",
+    "registry",
+]

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self, final
+from typing import ClassVar, Self, cast, final
 
+from edgewright.backends._wire import Json
 from edgewright.core.model import Model
 from edgewright.core.registry import Registry
 from edgewright.core.tensors import Feeds, Outputs, TensorSpec, check_feeds
@@ -58,6 +59,42 @@ class Artifact:
     def size_bytes(self) -> int:
         """Bytes of all files of the engine."""
         return sum((self.folder / name).stat().st_size for name in self.files)
+
+    @property
+    def path(self) -> Path:
+        """The file to open."""
+        return self.folder / self.entry
+
+    def to_json(self) -> dict[str, Json]:
+        """What a child process on this machine needs to open it; names the folder, so never for a bundle."""
+        return {
+            "backend": self.backend,
+            "folder": str(self.folder.absolute()),
+            "entry": self.entry,
+            "files": list(self.files),
+            "inputs": [cast("Json", spec.to_json()) for spec in self.inputs],
+            "outputs": [cast("Json", spec.to_json()) for spec in self.outputs],
+            "properties": dict(self.properties),
+            "versions": dict(self.versions),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Artifact:
+        """Reads what :meth:`to_json` wrote."""
+        inputs, outputs = (
+            tuple(TensorSpec.from_json(spec) for spec in cast("list[Mapping[str, object]]", data[key]))
+            for key in ("inputs", "outputs")
+        )
+        return cls(
+            str(data["backend"]),
+            Path(str(data["folder"])),
+            str(data["entry"]),
+            tuple(cast("list[str]", data["files"])),
+            inputs,
+            outputs,
+            cast("dict[str, str]", data["properties"]),
+            cast("dict[str, str]", data["versions"]),
+        )
 
 
 @dataclass(frozen=True)

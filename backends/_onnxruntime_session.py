@@ -1,0 +1,109 @@
+"""How a session of ONNX Runtime is made and run, shared by running, profiling and checking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewright.backends._base import Artifact
+from edgewright.backends._wire import dtype_named
+from edgewright.core.errors import EngineError
+from edgewright.core.tensors import Array, Feeds, Outputs, TensorSpec
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+FATAL_ONLY = 4
+"""Log severity: the engine's own messages come back as exceptions, nothing needs to be printed."""
+
+FOREIGN = {"bfloat16": 16, "float8_e4m3fn": 17, "float8_e4m3fnuz": 18, "float8_e5m2": 19, "float8_e5m2fnuz": 20}
+"""Types numpy does not have -> ONNX's number (``TensorProto.DataType``): they pass as raw bytes."""
+
+
+def options(artifact: Artifact, threads: int) -> onnxruntime.SessionOptions:
+    """Options for measuring: explicit threads, one inter-op thread, sequential, silent."""
+    import onnxruntime
+
+    chosen = onnxruntime.SessionOptions()
+    chosen.intra_op_num_threads = threads
+    chosen.inter_op_num_threads = 1
+    chosen.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    chosen.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    chosen.log_severity_level = FATAL_ONLY
+    chosen.add_session_config_entry("session.intra_op.allow_spinning", artifact.properties.get("spinning", "1"))
+    return chosen
+
+
+def load(artifact: Artifact, chosen: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    """Opens the artifact's file.
+
+    Raises:
+        EngineError: when the engine refuses it.
+    """
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # only builds for Windows have any
+    onnxruntime.set_default_logger_severity(FATAL_ONLY)
+    providers = [artifact.properties.get("provider", "CPUExecutionProvider")]
+    try:
+        return onnxruntime.InferenceSession(str(artifact.path), chosen, providers=providers)
+    except Exception as error:
+        problem = f"onnxruntime {onnxruntime.__version__} refuses {artifact.entry}: {first_line(error)}"
+        made_with = artifact.versions.get("onnxruntime", "an unknown version")
+        raise EngineError(problem, f"It was made for onnxruntime {made_with}.") from error
+
+
+def run(engine: onnxruntime.InferenceSession, outputs: tuple[TensorSpec, ...], feeds: Feeds) -> Outputs:
+    """One inference.
+
+    Raises:
+        EngineError: when the engine fails.
+    """
+    names = [spec.name for spec in outputs]
+    try:
+        if any(spec.dtype in FOREIGN for spec in outputs) or any(a.dtype.name in FOREIGN for a in feeds.values()):
+            return _run_foreign(engine, outputs, feeds)
+        return dict(zip(names, engine.run(names, dict(feeds)), strict=True))
+    except Exception as error:
+        raise EngineError(f"onnxruntime failed: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The engine's message without its source paths and the lines after the first."""
+    text = str(error).strip() or type(error).__name__
+    return " ".join(text.splitlines()[0].split())
+
+
+def _run_foreign(engine: onnxruntime.InferenceSession, outputs: tuple[TensorSpec, ...], feeds: Feeds) -> Outputs:
+    """The engine's Python face knows no bfloat16 or float8 arrays: those go in and out by binding their memory."""
+    import onnxruntime
+
+    binding = engine.io_binding()
+    kept = []
+    for name, array in feeds.items():
+        kind = FOREIGN.get(array.dtype.name)
+        if kind is None:
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+            continue
+        raw = np.ascontiguousarray(array).view(np.dtype(f"u{array.dtype.itemsize}"))
+        value = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(raw, kind)
+        kept.append(value)
+        binding.bind_ortvalue_input(name, value)
+    for spec in outputs:
+        binding.bind_output(spec.name, "cpu")
+    engine.run_with_iobinding(binding)
+    values = binding.get_outputs()
+    return {spec.name: _array_of(value, spec) for spec, value in zip(outputs, values, strict=True)}
+
+
+def _array_of(value: onnxruntime.OrtValue, spec: TensorSpec) -> Array:
+    if spec.dtype not in FOREIGN:
+        array: Array = value.numpy()
+        return array
+    import ctypes
+
+    kind = dtype_named(spec.dtype)
+    shape = tuple(value.shape())
+    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    return np.frombuffer(ctypes.string_at(value.data_ptr(), size), kind).reshape(shape)
