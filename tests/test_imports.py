@@ -1,0 +1,137 @@
+"""What a device needs to install, and what a start of the command costs: imports are checked in fresh interpreters."""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import edgewright
+from edgewright.cli._main import verbs
+
+ABSENT_ON_A_DEVICE = (
+    "onnx", "onnx_ir", "onnxscript", "torch", "openvino", "tensorrt", "tensorrt_rtx", "sklearn", "scipy", "PIL",
+)  # fmt: skip
+NEEDS_THE_COMPILE_EXTRA = "edgewright.compiler"  # works on ONNX graphs throughout: onnx and onnx_ir are its vocabulary
+MAY_NOT_BE_INSTALLED = ("edgewright.benchmarks.cases", "edgewright.benchmarks.peers", "edgewright.benchmarks.records")
+ENGINES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "torch")
+START_LIMIT_S = 0.3
+
+BLOCKER = f"""
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {ABSENT_ON_A_DEVICE!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def fresh(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+
+
+def modules() -> list[str]:
+    found = [
+        info.name for info in pkgutil.walk_packages(edgewright.__path__, "edgewright.", onerror=lambda _name: None)
+    ]
+    return [name for name in found if not name.startswith(MAY_NOT_BE_INSTALLED)]
+
+
+def is_compiler(name: str) -> bool:
+    return name == NEEDS_THE_COMPILE_EXTRA or name.startswith(f"{NEEDS_THE_COMPILE_EXTRA}.")
+
+
+def test_the_walk_sees_every_floor() -> None:
+    floors = {name.split(".")[1] for name in modules() if name.count(".") >= 1}
+    assert {"core", "targets", "compiler", "backends", "benchmarks", "driver", "cli"} <= floors
+    assert len(modules()) >= len(list((Path(edgewright.__file__).parent / "core").rglob("*.py")))
+
+
+def test_every_module_imports_where_only_numpy_and_onnxruntime_are_installed() -> None:
+    names = [name for name in modules() if not is_compiler(name) and name != "edgewright.__main__"]
+    code = f"""{BLOCKER}
+import importlib, json
+failed = {{}}
+for name in {names!r}:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        failed[name] = f"{{type(error).__name__}}: {{error}}"
+print(json.dumps(failed))
+"""
+    done = fresh(code)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {}
+
+
+def test_the_blocker_blocks() -> None:
+    done = fresh(f"{BLOCKER}\nimport onnx")
+    assert "ModuleNotFoundError" in done.stderr
+
+
+def test_every_module_imports_without_loading_an_engine() -> None:
+    names = [name for name in modules() if name != "edgewright.__main__"]
+    code = f"""
+import importlib, sys, json
+guilty = {{}}
+for name in {names!r}:
+    importlib.import_module(name)
+    loaded = [engine for engine in {ENGINES!r} if engine in sys.modules]
+    if loaded and not guilty:
+        guilty[name] = loaded
+print(json.dumps(guilty))
+"""
+    done = fresh(code)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {}, (
+        "these import an engine at module level; move it into the function that needs it"
+    )
+
+
+def test_import_edgewright_loads_next_to_nothing() -> None:
+    done = fresh("import sys, edgewright; print(*sorted({name.partition('.')[0] for name in sys.modules}))")
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert not loaded & {*ABSENT_ON_A_DEVICE, *ENGINES, "numpy"}
+
+
+def test_every_verb_shows_help_where_only_numpy_and_onnxruntime_are_installed() -> None:
+    code = f"""{BLOCKER}
+import contextlib, io, json
+from edgewright.cli import main
+from edgewright.cli._main import verbs
+shown = {{}}
+for verb in verbs():
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        code = main([verb, "--help"])
+    shown[verb] = [code, text.getvalue()]
+print(json.dumps(shown))
+"""
+    done = fresh(code)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown.keys() == verbs().keys()
+    for verb, (code_, text) in shown.items():
+        assert code_ == 0, verb
+        assert text.startswith(f"usage: edgewright {verb}"), verb
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_the_command_starts_quickly(option: str) -> None:
+    """At most 0.3 s, the best of up to ten: a start has one true cost, and a busy machine only adds to it."""
+    command = [str(Path(sys.executable).with_name("edgewright")), option]
+    best = float("inf")
+    for _ in range(10):
+        started = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True, timeout=60)
+        best = min(best, time.perf_counter() - started)
+        if best <= START_LIMIT_S:
+            return
+    pytest.fail(f"edgewright {option} takes {best:.2f} s at best, the limit is {START_LIMIT_S} s")
