@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Literal
 
@@ -22,6 +22,9 @@ class QuantScheme:
     quantize_outputs: bool = True
     """Whether an operator's output is quantised too even when no quantised operator reads it (ONNX Runtime needs
     that to choose an integer kernel; OpenVINO does not)."""
+    float_output_kinds: frozenset[str] = frozenset()
+    """Operators for which ``quantize_outputs`` makes an exception: their integer kernel can give float results, so
+    the output is left alone unless a quantised operator reads it."""
     float_rest: str = "fp32"
     """The precision in which the runtime computes what is not quantised."""
 
@@ -42,6 +45,15 @@ class QuantRule:
     """The device adds pairs of products with 16-bit saturation (pmaddubsw)."""
     schemes: tuple[QuantScheme, ...]
     source: str
+
+
+@dataclass(frozen=True)
+class Sign:
+    """How a machine shows that it has the hardware: a file whose path fits ``path`` holds one of ``contains``."""
+
+    path: str
+    """A glob, such as ``/sys/class/accel/*/device/vendor``."""
+    contains: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,8 +85,28 @@ class Target:
     memory_bytes: int | None
     sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Field -> where its figure comes from."""
+    signs: tuple[Sign, ...] = ()
+    """Any one of them shows that the hardware is here; empty for a CPU, which its instruction sets show."""
+    detected: bool = False
+    """True when this describes the machine it was loaded on; False for a description of some other device."""
+    resembles: str | None = None
+    """The described hardware whose runtimes a detected machine borrows."""
 
     @property
     def name(self) -> str:
         """``hardware/runtime``."""
         return f"{self.hardware}/{self.runtime}"
+
+    def to_json(self) -> dict[str, object]:
+        """Every field in JSON's types, sets sorted; the manifest's form, read by ``load.target_from_json``."""
+        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, QuantRule | QuantScheme | Sign):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
