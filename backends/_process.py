@@ -231,13 +231,13 @@ class ChildProcess:
 
     def _drain(self, reads: int = 1) -> None:
         """Reads what the child printed and keeps the end of it; a few reads only, it may print without end."""
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(BlockingIOError, KeyError):
             for _ in range(reads):
                 part = os.read(self._pipe, _PIPE_BYTES)
                 self._output += part[-_OUTPUT_BYTES:]
                 del self._output[:-_OUTPUT_BYTES]
                 if not part:  # it closed its output: nothing more will come, and polling would not wait any more
-                    self._poll.unregister(self._pipe)
+                    self._poll.unregister(self._pipe)  # KeyError: it is not the first time we hear so
                     return
 
     @property
