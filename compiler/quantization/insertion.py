@@ -1,0 +1,219 @@
+"""Writes Q/DQ pairs, int8 weights and int32 biases into a graph, as a placement and its grids say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from edgewright.compiler.quantization.grid import FloatArray, Grid, grid_over
+from edgewright.compiler.quantization.placement import Placement, QuantizedOp, is_constant
+from edgewright.compiler.quantization.weights import QuantizedTensor, bias_floor, quantize_bias, quantize_weight
+from edgewright.targets.schema import QuantRule
+
+
+@dataclass(frozen=True)
+class WeightPolicy:
+    """How constants become codes."""
+
+    rule: QuantRule
+    clip: bool = False
+    """Search each weight scale for the least squared error."""
+
+
+def insert(graph: ir.Graph, placement: Placement, grids: Mapping[ir.Value, Grid], policy: WeightPolicy) -> None:
+    """Rewrites ``graph`` in place: activations through Q/DQ pairs, constants as codes through DQ, clamps folded away.
+
+    Args:
+        graph: the main graph the placement was made for.
+        placement: which operators and tensors.
+        grids: for each tensor of ``placement.grids``, its grid.
+        policy: how weights and biases are stored.
+    """
+    writer = _Writer(graph)
+    readers = _readers(placement)
+    for op in placement.ops:
+        _write_constants(op, grids, policy, writer)
+    for value in placement.grids:
+        if value in placement.produced:
+            writer.replace_with_codes(value, grids[value])
+        else:
+            writer.feed_codes(value, grids[value], readers.get(value, []))
+    for op in placement.ops:
+        if op.clamp is not None and op.output in placement.produced:
+            _fold_clamp(op, op.clamp, grids[op.output])
+
+
+def weight_bits(rule: QuantRule) -> int:
+    """Bits of a weight code under ``rule``."""
+    return 7 if rule.reduce_range else 8
+
+
+def quantized_weight(op: QuantizedOp, input_grid: Grid, policy: WeightPolicy) -> QuantizedTensor | None:
+    """The codes of an anchor's weight, None for operators without one."""
+    if op.weight is None:
+        return None
+    weight = constant(op.node.inputs[op.weight])
+    axis = weight_axis(op, policy.rule)
+    reach = np.abs(weight).max(axis=tuple(index for index in range(weight.ndim) if index != axis))
+    floor = None
+    if op.bias is not None:
+        bias = constant(op.node.inputs[op.bias])
+        reach = np.broadcast_to(reach, bias.shape)
+        floor = bias_floor(bias, float(input_grid.scale), reach)
+    return quantize_weight(weight, axis, bits=weight_bits(policy.rule), clip=policy.clip, bias_floor=floor)
+
+
+def weight_axis(op: QuantizedOp, rule: QuantRule) -> int | None:
+    """The axis of the weight that has a scale each under ``rule``, None for one scale."""
+    node = op.node
+    axis = rule.per_channel_axes.get(node.op_type)
+    if axis is None:
+        return None
+    if node.op_type == "Gemm":
+        return 0 if node.attributes.get_int("transB", 0) else 1
+    if node.op_type == "ConvTranspose" and node.attributes.get_int("group", 1) != 1:
+        return None
+    return axis
+
+
+def constant(value: ir.Value | None) -> FloatArray:
+    """The numbers of an initializer, float32."""
+    assert value is not None
+    assert value.const_value is not None
+    return np.asarray(value.const_value.numpy(), np.float32)
+
+
+def _write_constants(op: QuantizedOp, grids: Mapping[ir.Value, Grid], policy: WeightPolicy, writer: _Writer) -> None:
+    node = op.node
+    for index in op.activations:
+        value = node.inputs[index]
+        if value is not None and is_constant(value):
+            numbers = constant(value)
+            low, high = float(numbers.min(initial=0.0)), float(numbers.max(initial=0.0))
+            grid = grid_over(low, high, policy.rule.activation, policy.rule.activation_symmetric)
+            writer.store(node, index, QuantizedTensor(grid.codes(numbers), grid))
+    source = node.inputs[op.activations[0]]
+    if op.weight is None or source is None:
+        return
+    weight = quantized_weight(op, grids[source], policy)
+    assert weight is not None
+    writer.store(node, op.weight, weight)
+    if op.bias is not None:
+        bias = constant(node.inputs[op.bias])
+        writer.store(node, op.bias, quantize_bias(bias, float(grids[source].scale), weight.grid))
+
+
+def _readers(placement: Placement) -> dict[ir.Value, list[tuple[ir.Node, int]]]:
+    readers: dict[ir.Value, list[tuple[ir.Node, int]]] = {}
+    for op in placement.ops:
+        for index in op.activations:
+            value = op.node.inputs[index]
+            if value is not None:
+                readers.setdefault(value, []).append((op.node, index))
+    return readers
+
+
+def _fold_clamp(op: QuantizedOp, clamp: ir.Node, grid: Grid) -> None:
+    """Removes a clamp that the grid's ends stand for."""
+    if not grid.clamps(*clamp_bounds(clamp)):
+        return
+    clamped, source = clamp.outputs[0], op.node.outputs[0]
+    clamped.replace_all_uses_with(source)
+    assert clamp.graph is not None
+    clamp.graph.remove(clamp, safe=True)
+
+
+def clamp_bounds(clamp: ir.Node) -> tuple[float, float]:
+    """Lowest and highest value that a Relu or Clip (with constant bounds) lets through."""
+    if clamp.op_type == "Relu":
+        return 0.0, float("inf")
+    bounds = [-float("inf"), float("inf")]
+    for index, value in enumerate(clamp.inputs[1:3]):
+        if value is not None:
+            bounds[index] = float(constant(value))
+    return bounds[0], bounds[1]
+
+
+class _Writer:
+    """Adds Q/DQ nodes and their constants under names that are free."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self._graph = graph
+        self._taken = {value.name for value in graph.inputs} | set(graph.initializers)
+        self._taken |= {output.name for node in graph.all_nodes() for output in node.outputs}
+        self._stored: dict[tuple[str, bytes], ir.Value] = {}
+
+    def replace_with_codes(self, value: ir.Value, grid: Grid) -> None:
+        """All readers of ``value``, the caller of the graph among them, get it after a trip through codes."""
+        quantize, dequantize = self._pair(value, grid)
+        result = dequantize.outputs[0]
+        if value.is_graph_output():
+            name, value.name = value.name, self._free(f"{value.name}_float")
+            result.name = name
+            self._graph.outputs[:] = [result if item is value else item for item in self._graph.outputs]
+        for node, index in list(value.uses()):
+            if node is not quantize:
+                node.replace_input_with(index, result)
+
+    def feed_codes(self, value: ir.Value, grid: Grid, readers: list[tuple[ir.Node, int]]) -> None:
+        """``readers`` get ``value`` after a trip through codes; others keep it as it is."""
+        _, dequantize = self._pair(value, grid)
+        for node, index in readers:
+            node.replace_input_with(index, dequantize.outputs[0])
+
+    def store(self, node: ir.Node, index: int, tensor: QuantizedTensor) -> None:
+        """Input ``index`` of ``node``, a constant, becomes stored codes and a DQ."""
+        value = node.inputs[index]
+        assert value is not None
+        key = (value.name or "", tensor.codes.tobytes() + tensor.grid.scale.tobytes())
+        if key not in self._stored:
+            base = value.name or "constant"
+            codes = self._constant(f"{base}_codes", tensor.codes)
+            attributes = {} if tensor.grid.axis is None else {"axis": tensor.grid.axis}
+            inputs = [codes, *self._parameters(base, tensor.grid)]
+            dequantize = ir.node("DequantizeLinear", inputs, attributes, name=f"{base}_dequantize")
+            result = dequantize.outputs[0]
+            result.name, result.dtype = self._free(f"{base}_dequantized"), ir.DataType.FLOAT
+            result.shape = ir.Shape(tensor.codes.shape)
+            self._graph.insert_before(self._graph[0], dequantize)
+            self._stored[key] = result
+        node.replace_input_with(index, self._stored[key])
+        if not value.uses() and not value.is_graph_output():
+            self._graph.initializers.pop(value.name or "", None)
+
+    def _pair(self, value: ir.Value, grid: Grid) -> tuple[ir.Node, ir.Node]:
+        base = value.name or "tensor"
+        parameters = self._parameters(base, grid)
+        quantize = ir.node("QuantizeLinear", [value, *parameters], name=f"{base}_quantize")
+        dequantize = ir.node("DequantizeLinear", [quantize.outputs[0], *parameters], name=f"{base}_dequantize")
+        quantize.outputs[0].name = self._free(f"{base}_quantized")
+        quantize.outputs[0].dtype = ir.DataType[grid.dtype.upper()]
+        quantize.outputs[0].shape = value.shape
+        dequantize.outputs[0].name = self._free(f"{base}_dequantized")
+        dequantize.outputs[0].dtype, dequantize.outputs[0].shape = ir.DataType.FLOAT, value.shape
+        producer = value.producer()
+        if producer is None:
+            self._graph.insert_before(self._graph[0], [quantize, dequantize])
+        else:
+            self._graph.insert_after(producer, [quantize, dequantize])
+        return quantize, dequantize
+
+    def _parameters(self, base: str, grid: Grid) -> list[ir.Value]:
+        scale = self._constant(f"{base}_scale", grid.scale)
+        return [scale, self._constant(f"{base}_zero_point", grid.zero_point_array())]
+
+    def _constant(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
+        free = self._free(name)
+        value = ir.Value(name=free, const_value=ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=free))
+        self._graph.register_initializer(value)
+        return value
+
+    def _free(self, name: str) -> str:
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
