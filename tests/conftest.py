@@ -89,6 +89,22 @@ def run_cli() -> RunCli:
 
 
 @pytest.fixture(scope="session")
+def repository_files() -> list[Path]:
+    """Every file that belongs to the checkout (known to git or new, not ignored), links left out; absolute, sorted."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode != 0:
+        pytest.skip(f"not a git checkout, so what belongs to it is unknown: {listed.stderr.strip()}")
+    paths = [ROOT / name for name in sorted(set(listed.stdout.split("\0"))) if name]
+    return [path for path in paths if path.is_file() and not path.is_symlink()]
+
+
+@pytest.fixture(scope="session")
 def models_folder() -> Path:
     """The folder of big trained models that EDGEWRIGHT_MODELS names; without it the test is skipped."""
     text = os.environ.get("EDGEWRIGHT_MODELS")

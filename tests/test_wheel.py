@@ -49,24 +49,16 @@ def members(wheel: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files git knows or would know, copied with their links: building writes beside the sources."""
+def checkout(repository_files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout with its links: building writes beside the sources."""
     folder = tmp_path_factory.mktemp("checkout")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if listed.returncode != 0:
-        pytest.skip(f"not a git checkout, so what belongs to it is unknown: {listed.stderr.strip()}")
-    for name in listed.stdout.split("\0"):
-        source, copy = ROOT / name, folder / name
-        if not name or not (source.is_symlink() or source.is_file()):
-            continue  # deleted, not yet committed
+    for source in repository_files:
+        copy = folder / source.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_symlink():
-            copy.symlink_to(source.readlink())
-        else:
-            copy.write_bytes(source.read_bytes())
+        copy.write_bytes(source.read_bytes())
+    for link in (ROOT / "src" / "edgewright").iterdir():
+        if link.is_symlink():
+            (folder / "src" / "edgewright" / link.name).symlink_to(link.readlink())
     return folder
 
 

@@ -1,0 +1,96 @@
+"""Rules of the house that no linter has: how long things get, what the repository may mention, what its API is."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import edgewright
+
+ROOT = Path(__file__).resolve().parent.parent
+LINKED_FOLDERS = ("compiler", "backends", "benchmarks", "targets")
+LONGEST_FILE, LONGEST_TEST_FILE, LONGEST_FUNCTION = 330, 450, 70
+
+# Path, or path::function, and why it may be longer.
+LONGER_FILES: dict[str, str] = {}
+LONGER_FUNCTIONS: dict[str, str] = {}
+
+# What would tie the repository to one machine, put together here so that this file does not hold it.
+MACHINE_BOUND = re.compile(
+    "|".join([r"\.\./" + "shared", *(rf"(?<![\w.\-$}}])/{folder}/\w" for folder in ("work", "home", "root"))])
+)
+# Path and why it may.
+MAY_MENTION: dict[str, str] = {}
+
+PUBLIC_NAMES = {"__version__"}
+
+
+@pytest.mark.parametrize("name", LINKED_FOLDERS)
+def test_a_bare_import_of_a_linked_folder_fails(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the root on the path, as ``python -m pytest`` has it, a second copy of every module would be at hand."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    assert name not in sys.modules
+    with pytest.raises(ModuleNotFoundError, match=f"import edgewright.{name}"):
+        importlib.import_module(name)
+
+
+def python_files(files: list[Path]) -> Iterator[tuple[str, str]]:
+    for path in files:
+        if path.suffix == ".py":
+            yield path.relative_to(ROOT).as_posix(), path.read_text("utf-8")
+
+
+def test_files_stay_short(repository_files: list[Path]) -> None:
+    lengths = {name: text.count("\n") for name, text in python_files(repository_files)}
+    assert len(lengths) > 50
+    limits = {name: LONGEST_TEST_FILE if name.startswith("tests/") else LONGEST_FILE for name in lengths}
+    too_long = {name: lines for name, lines in lengths.items() if lines > limits[name]}
+    assert too_long.keys() == LONGER_FILES.keys(), too_long
+
+
+def test_functions_stay_short(repository_files: list[Path]) -> None:
+    too_long = {}
+    for name, text in python_files(repository_files):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                lines = node.end_lineno - node.lineno + 1
+                if lines > LONGEST_FUNCTION:
+                    too_long[f"{name}::{node.name}"] = lines
+    assert too_long.keys() == LONGER_FUNCTIONS.keys(), too_long
+
+
+def test_nothing_is_tied_to_one_machine(repository_files: list[Path]) -> None:
+    found = {}
+    for path in repository_files:
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError:
+            continue  # weights and the like
+        lines = [number for number, line in enumerate(text.splitlines(), 1) if MACHINE_BOUND.search(line)]
+        if lines:
+            found[path.relative_to(ROOT).as_posix()] = lines
+    assert found.keys() == MAY_MENTION.keys(), found
+
+
+@pytest.mark.parametrize("text", ["see ../" + "shared/x.md", "open('/" + "work/a')", "/" + "home/me", "x=/" + "root/y"])
+def test_the_check_for_machine_bound_text_finds_it(text: str) -> None:
+    assert MACHINE_BOUND.search(text)
+
+
+def test_the_links_point_into_the_checkout() -> None:
+    package = ROOT / "src" / "edgewright"
+    links = {path.name: path.readlink().as_posix() for path in package.iterdir() if path.is_symlink()}
+    assert links == {name: f"../../{name}" for name in LINKED_FOLDERS}
+
+
+def test_the_public_names_are_these() -> None:
+    """Adding one is a decision and a line in the changelog; taking one away is a new major version."""
+    assert {name for name in dir(edgewright) if not name.startswith("_")} | {"__version__"} >= PUBLIC_NAMES
+    assert set(getattr(edgewright, "__all__", PUBLIC_NAMES)) == PUBLIC_NAMES
