@@ -1,0 +1,205 @@
+"""The documentation is true: every block of every page is run, and prints what the page says it prints.
+
+The blocks of a page run in order in one fresh folder in which ``examples/`` is at hand.
+
+- ``console``: each line after ``$ `` is run by bash; what follows is its output, stdout and stderr together. Figures
+  are compared by form, ``...`` stands for any text, alone on a line for any lines. A failing command must be followed
+  by ``$ echo $?``. ``make demo`` and ``make test`` are run by CI.
+- ``python``: run by a fresh interpreter; with ``file=NAME`` in the fence it is first saved under that name.
+- ``toml``: needs ``file=NAME``; it is saved, and a later block of the page must use it.
+- A fence with ``not-run: REASON`` is left alone. ``json``, ``text`` and ``mermaid`` are for reading.
+- ``<!-- prepare`` ... ``-->`` holds Python that puts a reader's own files (a model, some data) into the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+LEFT_TO_CI = {"make demo": "demo", "make test": "test"}
+RUN, READ = ("console", "python", "toml", "prepare"), ("json", "text", "mermaid")
+LIMIT_S = 300
+
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$|^<!-- prepare\n(?P<hidden>.*?)^-->$",
+    re.M | re.S,
+)
+LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block; ``info`` is what follows the kind."""
+
+    line: int
+    kind: str
+    info: str
+    text: str
+
+    @property
+    def file(self) -> str | None:
+        found = re.search(r"\bfile=(\S+)", self.info)
+        return found and found[1]
+
+    @property
+    def excuse(self) -> str:
+        return self.info.partition("not-run:")[2].strip()
+
+    @property
+    def excused(self) -> bool:
+        return "not-run" in self.info
+
+
+def blocks(text: str) -> list[Block]:
+    found = []
+    for match in FENCE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        if match["hidden"] is not None:
+            found.append(Block(line, "prepare", "", match["hidden"]))
+            continue
+        kind, _, info = match["info"].strip().partition(" ")
+        body = "\n".join(row.removeprefix(match["indent"]) for row in match["body"].splitlines())
+        found.append(Block(line, kind, info, body + "\n"))
+    return found
+
+
+def steps(text: str) -> Iterator[tuple[str, str]]:
+    """Command and expected output; ``$ echo $?`` belongs to the command before it."""
+    command, output, continued = "", [], False
+    for row in text.splitlines():
+        if continued:
+            command = f"{command[:-1]} {row.removeprefix('> ').strip()}"
+        elif row == "$ echo $?" and command:
+            command = f"{{ {command}; }}; echo $?"
+        elif row.startswith("$ "):
+            if command or output:
+                yield command, "\n".join(output)
+            command, output = row.removeprefix("$ "), []
+        else:
+            output.append(row)
+        continued = bool(command) and command.endswith("\\") and not output
+    yield command, "\n".join(output)
+
+
+def normal(text: str) -> str:
+    """Figures and digests as ``#``, runs of blanks and rules as one: a table's columns move with its figures."""
+    text = re.sub(r"\b[0-9a-f]{12,64}\b", "#", text)
+    text = re.sub(r"[-+]?\d+(?:[.,]\d+)*", "#", text)
+    rows = [re.sub(r"[-─═]{2,}", "--", re.sub(r"[ \t]+", " ", row)).strip() for row in text.splitlines()]
+    return "\n".join(rows).strip()
+
+
+def agrees(shown: str, real: str) -> bool:
+    pattern = re.escape(normal(shown)).replace(re.escape("..."), "@@")
+    pattern = re.sub(r"(?m)^@@(?:\\\n|\n|$)", r"(?:.*\\n)*?(?:.*)?", pattern).replace("@@", ".*")
+    return re.fullmatch(pattern, normal(real)) is not None
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "FORCE_COLOR")}
+    env |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
+        "XDG_CACHE_HOME": str(folder / ".cache"),
+        "COLUMNS": "120",
+    }
+    return subprocess.run(
+        command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, timeout=LIMIT_S, check=False,
+    )  # fmt: skip
+
+
+def check_console(block: Block, folder: Path, where: str) -> None:
+    for command, shown in steps(block.text):
+        assert command, f"{where}: the block does not start with '$ '"
+        if command in LEFT_TO_CI:
+            continue
+        done = run(["bash", "-c", command], folder)
+        assert done.returncode == 0, f"{where}: $ {command}\nexit {done.returncode}\n{done.stdout}"
+        assert agrees(shown, done.stdout), f"{where}: $ {command}\n--- the page\n{shown}\n--- real\n{done.stdout}"
+
+
+def check_python(block: Block, folder: Path, where: str) -> None:
+    path = folder / (block.file or ".block.py")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(block.text, "utf-8")
+    done = run([sys.executable, str(path)], folder)
+    assert done.returncode == 0, f"{where}:\n{done.stdout}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_does_what_the_page_says(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    found = blocks(page.read_text("utf-8"))
+    for index, block in enumerate(found):
+        where = f"{page.name}:{block.line}"
+        assert block.kind in (*RUN, *READ), f"{where}: a fence of kind '{block.kind}' is not run; use one of {RUN}"
+        if block.kind in READ:
+            json.loads(block.text) if block.kind == "json" else None
+        elif block.excused:
+            assert block.excuse, f"{where}: not-run needs its reason: not-run: REASON"
+        elif block.kind == "console":
+            check_console(block, tmp_path, where)
+        elif block.kind == "toml":
+            assert block.file, f"{where}: a toml block needs file=NAME, so that it is used"
+            assert any(block.file in later.text for later in found[index + 1 :]), f"{where}: nothing uses {block.file}"
+            (tmp_path / block.file).write_text(block.text, "utf-8")
+        else:
+            check_python(block, tmp_path, where)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_fence_is_seen(page: Path) -> None:
+    """A fence the pattern above does not match would go unexecuted."""
+    text = page.read_text("utf-8")
+    marks = len(re.findall(r"^\s*(?:```|~~~)", text, re.M))
+    assert marks == 2 * sum(block.kind != "prepare" for block in blocks(text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    missing = [target for target in LINK.findall(page.read_text("utf-8")) if not (page.parent / target).exists()]
+    assert missing == []
+
+
+def test_ci_runs_what_is_left_to_it() -> None:
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    parts = re.search(r"^for part in (.*);", script, re.M)
+    assert parts is not None
+    assert set(LEFT_TO_CI.values()) <= set(parts[1].split())
+    readme = "".join(block.text for block in blocks((ROOT / "README.md").read_text("utf-8")))
+    assert all(f"$ {command}\n" in readme for command in LEFT_TO_CI)
+
+
+def test_the_comparison_can_fail() -> None:
+    assert agrees("size  1.2 MB\n----\n", "size 17.25 MB\n-------")
+    assert agrees("a\n...\nz", "a\nb\nc\nz")
+    assert agrees("a\n...\nz", "a\nz")
+    assert agrees("on ... cores", "on a few cores")
+    assert not agrees("size 1.2 MB", "size 1.2 KB")
+    assert not agrees("a\nz", "a\nb\nz")
+    assert not agrees("on ... cores", "on\nmany cores")
+    assert not agrees("", "surprise")
+
+
+def test_a_false_page_is_noticed(tmp_path: Path) -> None:
+    for text, complaint in {
+        "$ echo one\ntwo\n": r"--- real\s+one",
+        "$ false\n": "exit 1",
+        "echo one\n": "does not start",
+        "one\n$ echo one\none\n": "does not start",
+    }.items():
+        with pytest.raises(AssertionError, match=complaint):
+            check_console(Block(1, "console", "", text), tmp_path, "page:1")
+    check_console(Block(1, "console", "", "$ false\n$ echo $?\n1\n$ echo a \\\n>   b\na b\n"), tmp_path, "page:1")
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        check_python(Block(1, "python", "", "1 / 0\n"), tmp_path, "page:1")
