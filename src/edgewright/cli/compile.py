@@ -1,0 +1,151 @@
+"""``edgewright compile``: a model, targets and limits in; proven bundles out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from edgewright.cli import _console
+from edgewright.core.budget import Budget
+from edgewright.core.errors import ExitCode
+from edgewright.core.units import parse_bytes, parse_milliseconds, parse_share, show_bytes
+
+if TYPE_CHECKING:
+    from edgewright.driver.report import CompileReport, TargetReport
+    from edgewright.driver.request import CompileRequest
+
+SUMMARY = "compile a trained model for one target or several, and prove its accuracy"
+_NOTES_SHOWN = 12
+T = TypeVar("T")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares MODEL and its options."""
+    parser.add_argument("model", metavar="MODEL", help="file.onnx, file.pt2, or module:factory (also file.py:factory)")
+    parser.add_argument(
+        "--target", action="append", required=True, metavar="T", help="hardware/runtime, hardware, or a TOML file"
+    )
+    parser.add_argument("-o", "--out", required=True, type=Path, help="a file for one target, a folder for several")
+    parser.add_argument("--data", help="calibration data: file.npz, a folder, or module:factory")
+    parser.add_argument("--eval-data", metavar="DATA", help="data to judge accuracy on; without it --data is split")
+    parser.add_argument("--metric", help="a metric's name, or module:function")
+    parser.add_argument(
+        "--max-drop", type=_parsed(parse_share), default=Budget().max_drop, metavar="1%",
+        help="how much the metric may lose, absolute in its unit (default 1%%)",
+    )  # fmt: skip
+    parser.add_argument("--max-latency", type=_parsed(parse_milliseconds), metavar="8ms", help="limit of the median")
+    parser.add_argument("--max-size", type=_parsed(parse_bytes), metavar="4MB", help="limit of the engine's files")
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "fp16", "bf16", "int8"))
+    parser.add_argument("--shape", action="append", default=[], metavar="x=1,3,224,224", help="fixes open dimensions")
+    parser.add_argument("--recipe", type=Path, help="TOML file with passes and their options")
+    parser.add_argument("--plan", type=Path, metavar="BUNDLE", help="repeat the choices of an earlier bundle")
+    parser.add_argument("--golden", type=Path, metavar="FILE", help="samples for the bundle instead of your data's")
+    parser.add_argument("--trials", type=int, default=12, help="variants of int8 to try per scheme (default 12)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every random choice (default 0)")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    parser.add_argument("--depfile", type=Path, help="write a Makefile rule that names every file read")
+    parser.add_argument("--trust-pickle", action="store_true", help="allow .pt files, which can run any code")
+    parser.add_argument("--allow-nonfinite", action="store_true", help="allow NaN and infinite weights")
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> ExitCode:
+    """Compiles, and says what became of each target."""
+    from edgewright.driver.compile import compile_model
+    from edgewright.driver.request import CompileRequest
+
+    request = CompileRequest(
+        model=args.model,
+        targets=tuple(args.target),
+        out=args.out,
+        data=args.data,
+        eval_data=args.eval_data,
+        metric=args.metric,
+        budget=Budget(args.max_drop, args.max_latency, args.max_size),
+        precision=args.precision,
+        shapes=tuple(args.shape),
+        recipe=args.recipe,
+        plan=args.plan,
+        golden=args.golden,
+        seed=args.seed,
+        trials=args.trials,
+        depfile=args.depfile,
+        trust_pickle=args.trust_pickle,
+        allow_nonfinite=args.allow_nonfinite,
+        log=lambda line: _console.say(_console.escape_lines(line)),
+    )
+    if args.dry_run:
+        return _dry_run(request, as_json=args.json)
+    report = compile_model(request)
+    if args.json:
+        _console.result(json.dumps(report.to_json(), indent=2, sort_keys=True))
+    else:
+        _show(report)
+    for one in report.targets:
+        if one.problem:
+            _console.fail(_console.escape_lines(one.problem), _console.escape_lines(one.remedy))
+    return report.exit_code
+
+
+def _show(report: CompileReport) -> None:
+    for one in report.targets:
+        for note in one.notes[:_NOTES_SHOWN]:
+            _console.say(f"  {_console.escape_lines(note)}")
+        if len(one.notes) > _NOTES_SHOWN:
+            _console.say(f"  and {len(one.notes) - _NOTES_SHOWN} more lines in the bundle's journal")
+    for one in report.targets:
+        if one.bundle is not None:
+            _console.result(_line(one))
+
+
+def _line(one: TargetReport) -> str:
+    size = show_bytes(one.size_bytes or 0)
+    parts = [f"{one.bundle}: {one.candidate}", f"{size} (weights before: {show_bytes(one.original_bytes or 0)})"]
+    accuracy = one.accuracy
+    if accuracy is None:
+        parts.append("accuracy not measured: no data")
+    elif accuracy.value is None:
+        parts.append(f"{accuracy.metric} unmeasured")
+    else:
+        mark = "" if accuracy.mark == "measured" else f", {accuracy.mark}"
+        parts.append(
+            f"{accuracy.metric} {accuracy.value:.4f} (original {accuracy.reference:.4f}, drop {accuracy.drop:+.4f},"
+            f" {accuracy.n} samples{mark})"
+        )
+    return ", ".join(parts)
+
+
+def _dry_run(request: CompileRequest, *, as_json: bool) -> ExitCode:
+    from edgewright.driver.plan import plan
+
+    found = plan(request)
+    if as_json:
+        _console.result(json.dumps(found.to_json(), indent=2, sort_keys=True))
+        return found.exit_code
+    for target in found.targets:
+        _console.result(
+            f"{target.target} ({_console.escape_lines(target.presence)})" if target.presence else target.target
+        )
+        if target.problem:
+            _console.fail(_console.escape_lines(target.problem), _console.escape_lines(target.remedy))
+        for candidate in target.candidates:
+            _console.result(f"  {candidate.title}: at most {candidate.most_inferences} inferences")
+            _console.result(f"    runs {', '.join(candidate.passes) or 'no pass'}")
+            for line in candidate.left_out:
+                _console.result(f"    without {_console.escape_lines(line)}")
+    return found.exit_code
+
+
+def _parsed(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Lets argparse show the parser's own words; it swallows those of a plain ValueError."""
+
+    def parsed(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parsed

@@ -1,0 +1,99 @@
+"""The Python face: what ``import edgewright`` offers, with the command line's meanings."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgewright.backends import Session, open_isolated
+from edgewright.core import bundle as core_bundle
+from edgewright.core.budget import Budget
+from edgewright.core.bundle import Manifest
+from edgewright.core.errors import LimitMissedError
+from edgewright.driver.compile import compile_model
+from edgewright.driver.request import CompileRequest
+from edgewright.driver.verify import VerifyReport, artifact_of, verify_bundle
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A compiled model on disk."""
+
+    path: Path
+    digest: str
+    manifest: Manifest
+
+    @classmethod
+    def read(cls, path: Path | str) -> Bundle:
+        """Opens a bundle or its unzipped folder.
+
+        Raises:
+            BadInputError: when it is damaged or not a bundle.
+        """
+        found = core_bundle.open_bundle(Path(path))
+        return cls(Path(path), found.digest, found.manifest)
+
+    def open(self, threads: int = 1) -> Session:
+        """A session in a child process; use it as a context manager.
+
+        Raises:
+            EngineError: when the engine refuses the artifact.
+        """
+        bundle = core_bundle.open_bundle(self.path)
+        with tempfile.TemporaryDirectory(prefix="edgewright-open-") as folder:
+            bundle.extract_engine(Path(folder))
+            return open_isolated(self.manifest.backend.name, artifact_of(bundle, Path(folder)), threads)
+
+    def verify(self) -> VerifyReport:
+        """Proves the bundle on this machine."""
+        return verify_bundle(self.path)
+
+
+def compile(  # noqa: A001 - the word users know; nobody imports the builtin's namesake unqualified
+    model: str | Path,
+    *,
+    target: str,
+    out: Path | str,
+    data: str | Path | None = None,
+    eval_data: str | Path | None = None,
+    metric: str | None = None,
+    budget: Budget | None = None,
+    precision: str = "auto",
+    shapes: tuple[str, ...] = (),
+    recipe: Path | str | None = None,
+    seed: int = 0,
+    log: Callable[[str], None] = lambda _line: None,
+) -> Bundle:
+    """Compiles ``model`` for one target and returns the bundle written to ``out``.
+
+    Args:
+        model: ``file.onnx``, ``file.pt2`` or ``module:factory``.
+        target: ``hardware/runtime``, hardware alone, or a TOML file.
+        data: calibration data, or all there is: ``file.npz``, a folder, ``module:factory``.
+        eval_data: what accuracy is judged on.
+        log: takes each line of talk.
+
+    Raises:
+        LimitMissedError: a limit was missed; the best found is beside ``out`` with ``.missed`` in its name.
+        EdgewrightError: anything else that is wrong, in one message.
+    """
+    request = CompileRequest(
+        model=str(model),
+        targets=(target,),
+        out=Path(out),
+        data=None if data is None else str(data),
+        eval_data=None if eval_data is None else str(eval_data),
+        metric=metric,
+        budget=budget or Budget(),
+        precision=precision,
+        shapes=shapes,
+        recipe=None if recipe is None else Path(recipe),
+        seed=seed,
+        log=log,
+    )
+    (report,) = compile_model(request).targets
+    if report.problem or report.bundle is None:
+        raise LimitMissedError(report.problem, report.remedy)
+    return Bundle.read(report.bundle)

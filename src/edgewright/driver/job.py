@@ -1,0 +1,66 @@
+"""One compile's surroundings, opened once and shared by all of its targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgewright.core import jsontext
+from edgewright.core.data import DataSet
+from edgewright.core.model import OnnxModel
+from edgewright.driver.judge import Judge
+from edgewright.driver.presence import Presence
+from edgewright.driver.recipe import Recipe
+from edgewright.driver.reference import Answers
+from edgewright.driver.request import CompileRequest
+from edgewright.driver.sets import DataSets
+from edgewright.driver.workshop import Workshop
+from edgewright.targets.schema import Target
+
+
+@dataclass(frozen=True)
+class Job:
+    """The model, the data and the limits."""
+
+    request: CompileRequest
+    recipe: Recipe
+    original: OnnxModel
+    sets: DataSets | None
+    metric: str
+    """Name of the metric, chosen by the user or by default; empty without data."""
+    answers: Answers
+    workdir: Path
+    memo: dict[str, object] = field(default_factory=dict)
+    """What passes share across targets (calibration)."""
+    golden: DataSet | None = None
+    """What the user gave for the golden samples, where the other data must not travel."""
+
+    def recipe_digest(self, target: Target) -> str:
+        """Covers what goes in: model, data, target, limits, wishes; nothing that measurement decided."""
+        request, sets = self.request, self.sets
+        return jsontext.digest(
+            {
+                "model": self.original.digest,
+                "data": None if sets is None else [sets.calibrate.digest, sets.select.digest, sets.prove.digest],
+                "metric": self.metric,
+                "target": target.to_json(),
+                "max_drop": request.budget.max_drop,
+                "max_bytes": request.budget.max_bytes,
+                "max_latency_ms": request.budget.max_latency_ms,
+                "precision": request.precision,
+                "recipe": self.recipe.to_json(),
+                "seed": request.seed,
+                "trials": request.trials,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One target within a job: where its candidates are built, and how they are judged."""
+
+    target: Target
+    presence: Presence
+    workshop: Workshop
+    judge: Judge | None
+    """None without data."""

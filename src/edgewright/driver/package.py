@@ -1,0 +1,145 @@
+"""Puts a proven engine into its bundle: manifest, journal, golden samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import edgewright
+from edgewright.backends import Artifact, open_isolated
+from edgewright.compiler.journal import JournalEntry
+from edgewright.compiler.pass_base import Stage
+from edgewright.core.bundle import Golden, write_bundle
+from edgewright.core.bundle.manifest import (
+    Accuracy,
+    BackendRecord,
+    Limits,
+    Manifest,
+    ModelRecord,
+    PassRecord,
+    TargetRecord,
+    Tolerances,
+)
+from edgewright.core.compare import worst_error
+from edgewright.core.errors import BadInputError
+from edgewright.core.model import OnnxModel
+from edgewright.core.tensors import Feeds, Outputs
+from edgewright.driver.workshop import Built
+from edgewright.targets.schema import Target
+
+JOURNAL_SCHEMA = "edgewright.journal/1"
+GOLDEN_SAMPLES = 4
+ENGINE_TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 5e-2, "int8": 2e-2}
+"""How far the same engine may be off its own golden answers on another machine of the target. Float kernels differ in
+the order of their sums; an int8 engine can round a value on the edge of two steps either way."""
+_HEADROOM = 1.5
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was found out about the engine that is going to be shipped."""
+
+    accuracy: Accuracy | None
+    limits: Limits
+    golden: Golden
+    tolerances: Tolerances
+
+
+def golden_samples(
+    built: Built, feeds: Sequence[Feeds], originals: Sequence[Outputs], runnable: bool, threads: int
+) -> tuple[Golden, Tolerances]:
+    """Runs the engine on ``feeds`` and derives what ``verify`` will allow.
+
+    The tolerance against the original is the largest error seen here with half of it added, rounded up to two digits:
+    it says how far *this* engine is from the original, and a device that is further off has a problem of its own.
+
+    Raises:
+        EngineError: when the engine fails.
+        BadInputError: when an engine's answer has another shape than the original's, or is not finite where it is.
+    """
+    answers: list[Outputs] = []
+    worst = 0.0
+    if runnable:
+        with open_isolated(built.artifact.backend, built.artifact, threads) as session:
+            answers = [dict(outputs) for outputs in session.run_many(feeds)]
+        for answer, original in zip(answers, originals, strict=True):
+            name, error = worst_error(answer, original)
+            if math.isinf(error):
+                raise BadInputError(
+                    f"output '{name}' of the compiled engine has another shape than the original's, or NaN",
+                    "Compile with --precision fp32; if that fails too, please report the model.",
+                )
+            worst = max(worst, error)
+    tolerance = Tolerances(ENGINE_TOLERANCE[built.choice.precision], _round_up(worst * _HEADROOM + 1e-4))
+    return Golden(list(feeds), list(originals), answers), tolerance
+
+
+def write(
+    out: Path,
+    original: OnnxModel,
+    target: Target,
+    built: Built,
+    proof: Proof,
+    *,
+    recipe_digest: str,
+    because: object,
+) -> str:
+    """Writes the bundle whole or not at all and gives its digest. Nothing in it depends on time or place.
+
+    Raises:
+        CannotWriteError, IOFailureError: when ``out`` cannot be written; what was there stays.
+    """
+    manifest = Manifest(
+        model=ModelRecord(original.name, original.digest),
+        target=TargetRecord(target.name, target.to_json()),
+        backend=_backend(built.artifact),
+        precision=built.choice.precision,
+        inputs=built.artifact.inputs,
+        outputs=built.artifact.outputs,
+        passes=tuple(
+            PassRecord(one.name, one.options_json()) for one in built.passes if _stood(one.name, built.journal)
+        ),
+        accuracy=proof.accuracy,
+        limits=proof.limits,
+        size_bytes=built.artifact.size_bytes,
+        recipe_digest=recipe_digest,
+        plan_digest=built.choice.digest,
+        tolerances=proof.tolerances,
+    )
+    journal = {
+        "schema": JOURNAL_SCHEMA,
+        "passes": [entry.to_json() for entry in built.journal],
+        "plan": {"choice": built.choice.to_json(), "because": because},
+    }
+    engine = {name: built.artifact.folder / name for name in built.artifact.files}
+    return write_bundle(out, manifest.to_json(), journal, engine, proof.golden)
+
+
+def float_notes(journal: Sequence[JournalEntry]) -> list[str]:
+    """What the quantising passes left in float, and every warning of any pass, as lines for people."""
+    quantising = Stage.QUANTIZE.name.lower()
+    return [
+        f"{entry.pass_name}: {note.subject}: {note.text}"
+        for entry in journal
+        for note in entry.notes
+        if note.kind == "warning" or (note.kind == "skipped" and entry.stage == quantising)
+    ]
+
+
+def _backend(artifact: Artifact) -> BackendRecord:
+    versions = {"edgewright": edgewright.__version__, **artifact.versions}
+    return BackendRecord(artifact.backend, versions, artifact.entry, dict(artifact.properties))
+
+
+def _stood(name: str, journal: Sequence[JournalEntry]) -> bool:
+    return all(not entry.rejected for entry in journal if entry.pass_name == name)
+
+
+def _round_up(value: float) -> float:
+    """Two significant digits, never smaller: a tolerance people can read."""
+    if value <= 0:
+        return 0.0
+    step = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return float(f"{math.ceil(value / step) * step:.2g}")

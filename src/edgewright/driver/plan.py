@@ -1,0 +1,121 @@
+"""What a compile would do: passes in order with reasons, candidates, unsupported operators, cost; nothing is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgewright.compiler.pass_base import Stage
+from edgewright.core.errors import EdgewrightError, ExitCode
+from edgewright.core.workdir import working_folder
+from edgewright.driver.choice import Choice, float_choices, int8_choices
+from edgewright.driver.compile import Group, open_job, open_lane, output_groups
+from edgewright.driver.job import Job, Lane
+from edgewright.driver.request import CompileRequest
+
+
+@dataclass(frozen=True)
+class PlannedCandidate:
+    """One candidate: what would run for it, and what is left out and why."""
+
+    title: str
+    passes: tuple[str, ...]
+    left_out: tuple[str, ...]
+    most_inferences: int
+    """An upper bound of the samples run through the model for it: the cost, in the only unit known beforehand."""
+
+
+@dataclass(frozen=True)
+class TargetPlan:
+    """The plan for one target, or why there is none."""
+
+    target: str
+    presence: str
+    candidates: tuple[PlannedCandidate, ...] = ()
+    problem: str = ""
+    remedy: str = ""
+    exit_code: ExitCode = ExitCode.OK
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """All plans of a request."""
+
+    model: str
+    notes: tuple[str, ...]
+    targets: tuple[TargetPlan, ...]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The worst of any target."""
+        return max((one.exit_code for one in self.targets), default=ExitCode.OK)
+
+    def to_json(self) -> dict[str, object]:
+        """The document of ``--dry-run --json``."""
+        return {
+            "schema": "edgewright.plan/1",
+            "model": self.model,
+            "notes": list(self.notes),
+            "targets": [
+                {
+                    "target": one.target,
+                    "presence": one.presence,
+                    "candidates": [vars(candidate) for candidate in one.candidates],
+                    "problem": one.problem or None,
+                    "remedy": one.remedy or None,
+                    "exit_code": int(one.exit_code),
+                }
+                for one in self.targets
+            ],
+            "exit_code": int(self.exit_code),
+        }
+
+
+def plan(request: CompileRequest) -> DryRun:
+    """Everything a compile decides before its first pass.
+
+    Raises:
+        EdgewrightError: what would stop the compile as a whole.
+    """
+    groups = output_groups(request, create=False)
+    with working_folder() as workdir:
+        job, notes = open_job(request, groups[0].targets[0], workdir)
+        plans = [one for group in groups for one in _plans(job, group)]
+        return DryRun(job.original.name, notes, tuple(plans))
+
+
+def _plans(job: Job, group: Group) -> list[TargetPlan]:
+    plans = []
+    for target in group.targets:
+        try:
+            lane = open_lane(job, target)
+        except EdgewrightError as error:
+            plans.append(TargetPlan(target.name, "", (), error.problem, error.remedy, error.exit_code))
+            continue
+        wanted = job.request.precision
+        choices = [*float_choices(target), *(int8_choices(target) if job.sets is not None else [])]
+        chosen = [one for one in choices if wanted in ("auto", one.precision)]
+        mark = lane.presence
+        plans.append(
+            TargetPlan(
+                target.name,
+                f"{mark.mark}: {mark.reason}" if mark.reason else mark.mark,
+                tuple(_candidate(job, lane, choice) for choice in chosen),
+            )
+        )
+    return plans
+
+
+def _candidate(job: Job, lane: Lane, choice: Choice) -> PlannedCandidate:
+    pipeline = lane.workshop.pipeline(choice)
+    quantised = any(one.stage is Stage.QUANTIZE for one in pipeline.passes)
+    inferences = 0
+    if job.sets is not None:
+        trials = job.request.trials if quantised else 1
+        inferences = trials * len(job.sets.select) + len(job.sets.prove)
+        inferences += len(job.sets.calibrate) * (1 if quantised else 0)
+    return PlannedCandidate(
+        choice.title,
+        tuple(one.name for one in pipeline.passes),
+        tuple(f"{one.name}: {one.reason}" for one in pipeline.unwanted),
+        inferences,
+    )

@@ -1,0 +1,64 @@
+"""The last word on a candidate: its figure on samples nothing was decided with, and the golden answers."""
+
+from __future__ import annotations
+
+import itertools
+
+from edgewright.core.bundle.manifest import Accuracy, Limits
+from edgewright.core.tensors import Feeds, Outputs
+from edgewright.driver.job import Job
+from edgewright.driver.package import GOLDEN_SAMPLES, Proof, golden_samples
+from edgewright.driver.samples import SyntheticSamples
+from edgewright.driver.selection import Contender
+
+
+def prove(job: Job, contender: Contender) -> Proof:
+    """Judges ``contender`` on the proof set and records what ``verify`` will hold it to.
+
+    Raises:
+        EngineError: when the engine fails on a proof sample.
+    """
+    accuracy = _accuracy(job, contender)
+    budget = job.request.budget
+    built = contender.trial.built
+    drop = None if accuracy is None else accuracy.drop
+    limits = Limits(
+        max_drop=None if job.sets is None else budget.max_drop,
+        drop_met=None if drop is None else drop <= budget.max_drop,
+        max_bytes=budget.max_bytes,
+        bytes_met=None if budget.max_bytes is None else built.artifact.size_bytes <= budget.max_bytes,
+    )
+    feeds, originals = _golden(job)
+    lane = contender.lane
+    golden, tolerances = golden_samples(built, feeds, originals, lane.presence.runnable, lane.target.threads)
+    return Proof(accuracy, limits, golden, tolerances)
+
+
+def _accuracy(job: Job, contender: Contender) -> Accuracy | None:
+    lane = contender.lane
+    if job.sets is None or lane.judge is None:
+        return None
+    data = job.sets.prove
+    if not lane.presence.runnable:
+        return Accuracy(job.metric, lane.judge.reference(data).value, None, None, 0, data.digest, "unmeasured")
+    score = lane.judge.score(contender.trial.built.artifact, data, lane.target.threads)
+    return Accuracy(
+        metric=score.metric,
+        reference=lane.judge.reference(data).value,
+        value=score.value,
+        drop=lane.judge.drop(score, data),
+        n=score.n,
+        data_digest=data.digest,
+        mark=lane.presence.mark,
+    )
+
+
+def _golden(job: Job) -> tuple[list[Feeds], list[Outputs]]:
+    if job.golden is not None:
+        feeds = list(itertools.islice(iter(job.golden), max(GOLDEN_SAMPLES, len(job.golden))))
+        return feeds, list(job.answers.run(feeds))
+    if job.sets is None:
+        feeds = list(SyntheticSamples(job.original.inputs, GOLDEN_SAMPLES, job.request.seed))
+        return feeds, list(job.answers.run(feeds))
+    feeds = list(itertools.islice(iter(job.sets.prove), GOLDEN_SAMPLES))
+    return feeds, list(itertools.islice(job.answers.of(job.sets.prove), GOLDEN_SAMPLES))

@@ -1,0 +1,63 @@
+"""What one compile is asked to do, as a value; the command line and the Python face both end here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgewright.core.budget import Budget
+from edgewright.core.errors import UsageError
+
+PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
+SUFFIX = ".ewb"
+
+
+def _quiet(_line: str) -> None:
+    """Drops a line of talk."""
+
+
+@dataclass(frozen=True)
+class CompileRequest:
+    """The words of ``edgewright compile``, parsed.
+
+    Args:
+        model: ``file.onnx``, ``file.pt2`` or ``module:factory``.
+        targets: names or TOML paths, as typed.
+        out: a file for one target, a folder for several.
+        trials: how many variants of int8 may be tried per scheme before the layers that are left decide.
+        plan: a bundle or ``plan.json`` whose choices are repeated instead of measured.
+    """
+
+    model: str
+    targets: tuple[str, ...]
+    out: Path
+    data: str | None = None
+    eval_data: str | None = None
+    metric: str | None = None
+    budget: Budget = field(default_factory=Budget)
+    precision: str = "auto"
+    shapes: tuple[str, ...] = ()
+    recipe: Path | None = None
+    plan: Path | None = None
+    golden: Path | None = None
+    seed: int = 0
+    trials: int = 12
+    depfile: Path | None = None
+    trust_pickle: bool = False
+    allow_nonfinite: bool = False
+    log: Callable[[str], None] = _quiet
+    """Takes one line of talk at a time; the command line sends it to stderr."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not self.targets:
+            problems.append("no target: give at least one --target (edgewright targets lists them)")
+        if self.precision not in PRECISIONS:
+            problems.append(f"precision '{self.precision}' is not one of {', '.join(PRECISIONS)}")
+        if self.trials < 1:
+            problems.append(f"trials must be 1 or more, not {self.trials}")
+        if self.plan is not None and self.precision != "auto":
+            problems.append("--plan repeats a precision that was chosen before: leave --precision out")
+        if problems:
+            raise UsageError("; ".join(problems), "edgewright compile --help shows every option.")

@@ -1,0 +1,153 @@
+"""Finds the fastest candidate that keeps its accuracy. Accuracy decides what may be chosen, time what is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from edgewright.benchmarks.accuracy import Score
+from edgewright.compiler.pass_base import Stage, Tunable
+from edgewright.core.data import DataSet
+from edgewright.core.errors import EngineError, UnavailableError
+from edgewright.driver.choice import Choice
+from edgewright.driver.judge import Judge
+from edgewright.driver.workshop import Built, Workshop
+
+Verdict = Callable[["Trial"], bool]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate that was built, and what it costs in accuracy on the selection set."""
+
+    built: Built
+    score: Score | None
+    drop: float | None
+    """None where nothing could be measured (no data)."""
+
+    @property
+    def choice(self) -> Choice:
+        """What was tried."""
+        return self.built.choice
+
+
+@dataclass
+class Tuner:
+    """Makes one int8 scheme hold the accuracy limit: other options first, then layers left in float, worst first."""
+
+    workshop: Workshop
+    judge: Judge
+    select: DataSet
+    max_drop: float
+    trials: int
+    log: Callable[[str], None]
+    spent: int = 0
+    history: list[Trial] = field(default_factory=list)
+
+    def tune(self, choice: Choice) -> Trial:
+        """The first trial within the limit, or the best found when the budget of trials is spent.
+
+        Raises:
+            UnavailableError, EngineError: when the plain variant cannot be built or run.
+        """
+        best = self._try(choice)
+        if self._holds(best):
+            return best
+        pass_ = self._tunable(choice)
+        if pass_ is None:
+            return best
+        for change in pass_.alternatives():
+            if self.spent >= self.trials // 2:
+                break
+            best = min(best, self._try(choice.varied(**change)), key=_drop)
+            if self._holds(best):
+                return best
+        return self._spare_layers(best)
+
+    def _spare_layers(self, best: Trial) -> Trial:
+        pass_ = self._tunable(best.choice)
+        assert pass_ is not None
+        model = self.workshop.before_quantisation(best.choice)
+        ranked = [item.layer for item in pass_.damage(model, self.workshop.site)]
+        low, count = 0, 1
+        while self.spent < self.trials and low < len(ranked):
+            count = min(count, len(ranked))
+            trial = self._try(best.choice.varied(keep_float=tuple(ranked[:count])))
+            if self._holds(trial):
+                return self._restore_layers(trial, ranked, low, count)
+            best = min(best, trial, key=_drop)
+            low, count = count, count * 2
+        return best
+
+    def _restore_layers(self, found: Trial, ranked: list[str], low: int, high: int) -> Trial:
+        """Bisects between the last failing and the first holding count: each layer in float costs speed."""
+        while high - low > 1 and self.spent < self.trials:
+            middle = (low + high) // 2
+            trial = self._try(found.choice.varied(keep_float=tuple(ranked[:middle])))
+            if self._holds(trial):
+                found, high = trial, middle
+            else:
+                low = middle
+        return found
+
+    def _try(self, choice: Choice) -> Trial:
+        self.spent += 1
+        trial = measure(self.workshop, self.judge, self.select, choice)
+        self.history.append(trial)
+        options = ", ".join(f"{name}={_brief(value)}" for name, value in choice.options.items())
+        state = "holds" if self._holds(trial) else "misses"
+        self.log(
+            f"  trial {self.spent}/{self.trials} {choice.title}{f' [{options}]' if options else ''}: "
+            f"drop {_drop(trial):+.4f} {state} {self.max_drop:g}"
+        )
+        return trial
+
+    def _holds(self, trial: Trial) -> bool:
+        return _drop(trial) <= self.max_drop
+
+    def _tunable(self, choice: Choice) -> Tunable | None:
+        passes = self.workshop.pipeline(choice).passes
+        return next((one for one in passes if one.stage is Stage.QUANTIZE and isinstance(one, Tunable)), None)
+
+
+def measure(workshop: Workshop, judge: Judge, data: DataSet, choice: Choice) -> Trial:
+    """Builds ``choice`` and scores it on ``data``.
+
+    Raises:
+        UnavailableError, EngineError: when it cannot be built or run.
+    """
+    built = workshop.build(choice)
+    score = judge.score(built.artifact, data, workshop.target.threads)
+    return Trial(built, score, judge.drop(score, data))
+
+
+def attempt(work: Callable[[], Trial], title: str, log: Callable[[str], None]) -> Trial | None:
+    """Runs ``work``; a candidate the engine cannot take is a line in the log, not the end of the compile."""
+    try:
+        return work()
+    except (UnavailableError, EngineError) as error:
+        log(f"  {title} is out: {error.problem}")
+        return None
+
+
+def fastest(trials: Sequence[Trial], times_ms: Sequence[float | None], gain: float = 0.05) -> Trial:
+    """The fastest of ``trials`` (simplest first): a later one must be faster than the best before it by ``gain``.
+
+    Trials without a time are passed over unless none has one.
+    """
+    timed = [(trial, time) for trial, time in zip(trials, times_ms, strict=True) if time is not None]
+    if not timed:
+        return trials[0]
+    best, best_ms = timed[0]
+    for trial, time in timed[1:]:
+        if time <= best_ms * (1 - gain):
+            best, best_ms = trial, time
+    return best
+
+
+def _drop(trial: Trial) -> float:
+    return float("inf") if trial.drop is None else trial.drop
+
+
+def _brief(value: object) -> str:
+    return f"{len(value)} layers" if isinstance(value, tuple | list) else str(value)

@@ -1,0 +1,226 @@
+"""Which candidate is built: explicit wishes are followed, everything else is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from edgewright.benchmarks.search_grade import Arm, time_arms
+from edgewright.core.errors import LimitMissedError, UnavailableError, UsageError
+from edgewright.core.tensors import Feeds
+from edgewright.core.units import show_bytes
+from edgewright.driver.choice import Choice, float_choices, int8_choices
+from edgewright.driver.job import Job, Lane
+from edgewright.driver.samples import SyntheticSamples
+from edgewright.driver.search import Trial, Tuner, attempt, fastest, measure
+
+TIMED_SAMPLES = 8
+"""Distinct real inputs a timed arm cycles through."""
+SECONDS_PER_ARM = 2.0
+GAIN = 0.05
+"""What a more complicated candidate must be faster by."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A trial with the lane it ran in and its verdicts."""
+
+    lane: Lane
+    trial: Trial
+    holds: bool
+    time_ms: float | None = None
+
+
+@dataclass
+class Selection:
+    """Ranks what may be shipped, best first; ``because`` is the reproducible part of why."""
+
+    job: Job
+    lanes: Sequence[Lane]
+    log: Callable[[str], None]
+    because: list[dict[str, object]] = field(default_factory=list)
+
+    def ranked(self) -> Iterator[Contender]:
+        """Candidates that hold the limit on the selection set, best first; then the best of those that do not.
+
+        Raises:
+            UsageError: int8 was asked for without data.
+            UnavailableError: nothing of what was asked for can be built.
+        """
+        precision = self.job.request.precision
+        found = self._automatic() if precision == "auto" else self._explicit(precision)
+        if not found:
+            raise UnavailableError(
+                f"nothing can be built for {', '.join(lane.target.name for lane in self.lanes)}",
+                "The lines above say why for each candidate.",
+            )
+        fitting = [one for one in found if self._fits(one)]
+        if not fitting:
+            smallest = min(one.trial.built.artifact.size_bytes for one in found)
+            limit = self.job.request.budget.max_bytes or 0
+            raise LimitMissedError(
+                f"the smallest candidate has {show_bytes(smallest)}, --max-size is {show_bytes(limit)}",
+                "Raise --max-size, or allow a larger --max-drop so that int8 can hold.",
+            )
+        yield from [one for one in fitting if one.holds]
+        yield from sorted((one for one in fitting if not one.holds), key=lambda one: one.trial.drop or 0.0)
+
+    def planned(self, choice: Choice) -> Contender:
+        """The candidate of a plan, built and not measured.
+
+        Raises:
+            UnavailableError: the plan is for another runtime than the targets asked for.
+        """
+        for lane in self.lanes:
+            if lane.target.runtime == choice.runtime:
+                return Contender(lane, Trial(lane.workshop.build(choice), None, None), holds=True)
+        names = ", ".join(lane.target.name for lane in self.lanes)
+        raise UnavailableError(f"the plan is for {choice.runtime}, not for {names}", "Name the target it was made for.")
+
+    def _explicit(self, precision: str) -> list[Contender]:
+        """One precision: the target's preferred way decides, so that a second compile gives the same bytes."""
+        found: list[Contender] = []
+        for lane in self.lanes:
+            choices = int8_choices(lane.target) if precision == "int8" else float_choices(lane.target)
+            choices = [one for one in choices if one.precision == precision]
+            if not choices:
+                self.log(f"  {lane.target.name} has no {precision}: it takes {', '.join(lane.target.precisions)}")
+            for choice in choices:
+                contender = self._tuned(lane, choice) if precision == "int8" else self._plain(lane, choice)
+                found += [contender] if contender else []
+                if contender and contender.holds:
+                    break
+        if not found and all(precision not in lane.target.precisions for lane in self.lanes):
+            names = ", ".join(lane.target.name for lane in self.lanes)
+            raise UnavailableError(f"{names} does not take {precision}", "Choose another --precision or --target.")
+        if len(self.lanes) > 1:
+            found = self._fastest_first(found)
+        return found
+
+    def _automatic(self) -> list[Contender]:
+        plain = [(lane, choice) for lane in self.lanes for choice in float_choices(lane.target)]
+        floats = [one for one in (self._plain(lane, choice) for lane, choice in plain) if one]
+        if self.job.sets is None:
+            self.log("  int8 is left out: it needs --data to calibrate and to prove it")
+            return self._fastest_first(floats)
+        drafts = [
+            one
+            for lane in self.lanes
+            for choice in int8_choices(lane.target)
+            if (one := self._plain(lane, choice, tunable=True))
+        ]
+        timed = self._timed([*floats, *drafts])
+        floats, drafts = timed[: len(floats)], timed[len(floats) :]
+        limits = [one.time_ms for one in floats if one.holds and one.time_ms is not None]
+        kept = list(floats)
+        best_ms = min(limits, default=None)
+        for draft in sorted(drafts, key=lambda one: float("inf") if one.time_ms is None else one.time_ms):
+            if best_ms is not None and draft.time_ms is not None and draft.time_ms > best_ms * (1 - GAIN):
+                self._note(draft, "not faster than what holds already")
+                continue
+            tuned = draft if draft.holds else self._tuned(draft.lane, draft.trial.choice)
+            if tuned is None:
+                continue
+            if tuned is not draft:
+                tuned = self._timed([tuned])[0]
+            kept.append(tuned)
+            if tuned.holds and tuned.time_ms is not None:
+                best_ms = min(tuned.time_ms, best_ms or tuned.time_ms)
+            if tuned.holds and tuned.time_ms is None:
+                break  # nothing can be timed here: the target's preferred scheme that holds is taken
+        return self._fastest_first(kept, again=True)
+
+    def _plain(self, lane: Lane, choice: Choice, *, tunable: bool = False) -> Contender | None:
+        """One candidate as it is. Without data it counts as holding: there is nothing to hold it against."""
+
+        def work() -> Trial:
+            if lane.judge is None or self.job.sets is None or not lane.presence.runnable:
+                return Trial(lane.workshop.build(choice), None, None)
+            return measure(lane.workshop, lane.judge, self.job.sets.select, choice)
+
+        trial = attempt(work, f"{lane.target.name} {choice.title}", self.log)
+        if trial is None:
+            return None
+        contender = Contender(lane, trial, trial.drop is None or trial.drop <= self.job.request.budget.max_drop)
+        self._say(contender)
+        if not contender.holds and not tunable:
+            self._note(contender, "misses the accuracy limit")
+        return contender
+
+    def _tuned(self, lane: Lane, choice: Choice) -> Contender | None:
+        if self.job.sets is None:
+            raise UsageError(
+                "int8 needs data to find its ranges and to prove its accuracy",
+                "Give --data, or choose --precision fp32.",
+            )
+        if lane.judge is None or not lane.presence.runnable:
+            return self._plain(lane, choice)
+        budget = self.job.request
+        tuner = Tuner(lane.workshop, lane.judge, self.job.sets.select, budget.budget.max_drop, budget.trials, self.log)
+        trial = attempt(lambda: tuner.tune(choice), f"{lane.target.name} {choice.title}", self.log)
+        if trial is None:
+            return None
+        contender = Contender(lane, trial, trial.drop is not None and trial.drop <= budget.budget.max_drop)
+        self._note(contender, "holds" if contender.holds else f"misses after {tuner.spent} trials")
+        return contender
+
+    def _timed(self, found: list[Contender]) -> list[Contender]:
+        """Search-grade times where the lane's hardware is this machine's; they decide and are never reported."""
+        arms = [one for one in found if one.lane.presence.timed]
+        if not arms or self.job.request.plan is not None:
+            return found
+        feeds = self._feeds()
+        threads = arms[0].lane.target.threads
+        times = time_arms(
+            [Arm(str(place), one.trial.built.artifact, feeds) for place, one in enumerate(arms)],
+            seconds_per_arm=SECONDS_PER_ARM,
+            threads=threads,
+        )
+        by_name = {timing.name: timing.median_ms for timing in times}
+        timed = {id(one): by_name.get(str(place)) for place, one in enumerate(arms)}
+        return [replace(one, time_ms=timed.get(id(one))) for one in found]
+
+    def _fastest_first(self, found: list[Contender], *, again: bool = False) -> list[Contender]:
+        holding = [one for one in found if one.holds]
+        if len(holding) > 1 and (again or any(one.time_ms is None for one in holding)):
+            holding = self._timed(holding)
+        rest = [one for one in found if not one.holds]
+        ranked: list[Contender] = []
+        while holding:
+            times = [one.time_ms for one in holding]
+            winner = fastest([one.trial for one in holding], times, GAIN)
+            first = next(one for one in holding if one.trial is winner)
+            if all(time is None for time in times):
+                first = holding[-1]  # untimed: the last added is the target's preferred int8, if any held
+            ranked.append(first)
+            holding = [one for one in holding if one is not first]
+        return [*ranked, *rest]
+
+    def _feeds(self) -> list[Feeds]:
+        if self.job.sets is not None:
+            return list(islice(iter(self.job.sets.select), TIMED_SAMPLES))
+        return list(SyntheticSamples(self.job.original.inputs, TIMED_SAMPLES, self.job.request.seed))
+
+    def _fits(self, contender: Contender) -> bool:
+        limit = self.job.request.budget.max_bytes
+        fits = limit is None or contender.trial.built.artifact.size_bytes <= limit
+        if not fits:
+            self._note(contender, f"larger than --max-size: {contender.trial.built.artifact.size_bytes} bytes")
+        return fits
+
+    def _say(self, contender: Contender) -> None:
+        drop = contender.trial.drop
+        shown = "not judged" if drop is None else f"drop {drop:+.4f}"
+        size = show_bytes(contender.trial.built.artifact.size_bytes)
+        self.log(f"  {contender.lane.target.name} {contender.trial.choice.title}: {size}, {shown}")
+
+    def _note(self, contender: Contender, verdict: str) -> None:
+        self.because.append(
+            {
+                "target": contender.lane.target.name,
+                "candidate": contender.trial.choice.title,
+                "drop": contender.trial.drop,
+                "verdict": verdict,
+            }
+        )

@@ -1,0 +1,126 @@
+"""Proves a bundle again where it stands: digests first, then numbers, then whether this machine is what it is for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgewright.backends import Artifact, open_isolated
+from edgewright.core.bundle import Bundle, open_bundle
+from edgewright.core.compare import worst_error
+from edgewright.core.errors import EngineError, ExitCode
+from edgewright.core.tensors import Outputs
+from edgewright.core.workdir import working_folder
+from edgewright.driver.presence import backend_for
+from edgewright.targets.detect import is_present, stands_in, this_host
+from edgewright.targets.parse import target_from_json
+from edgewright.targets.schema import Target
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. ``state`` is ``ok``, ``failed``, ``skipped`` or ``note``."""
+
+    name: str
+    state: str
+    text: str
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was found; the first failing check decides the exit code."""
+
+    bundle: str
+    digest: str
+    checks: tuple[Check, ...]
+    exit_code: ExitCode
+
+    def to_json(self) -> dict[str, object]:
+        """The document of ``--json``."""
+        return {
+            "schema": "edgewright.verify/1",
+            "bundle": self.bundle,
+            "digest": self.digest,
+            "checks": [vars(check) for check in self.checks],
+            "exit_code": int(self.exit_code),
+        }
+
+
+def verify_bundle(path: Path, threads: int | None = None) -> VerifyReport:
+    """Checks a bundle or its unzipped folder on this machine.
+
+    Raises:
+        BadInputError: a bundle that is damaged or not one, before anything in it is deserialised.
+    """
+    bundle = open_bundle(path)
+    bundle.check()
+    checks = [Check("digests", "ok", f"all {len(bundle.manifest.files)} members are as the manifest says")]
+    target = target_from_json(bundle.manifest.target.description)
+    absent = is_present(target)
+    if absent is not None:
+        checks.append(Check("machine", "skipped", f"{target.name} is not here: {absent}"))
+        return _report(path, bundle, checks, ExitCode.TARGET_ABSENT)
+    proxy = stands_in(target)
+    checks.append(Check("machine", "note" if proxy else "ok", proxy or f"this is {target.title}"))
+    checks.append(_versions(bundle, target))
+    with working_folder() as workdir:
+        bundle.extract_engine(workdir / "engine")
+        artifact = artifact_of(bundle, workdir / "engine")
+        try:
+            numbers = _numbers(bundle, artifact, min(threads or target.threads, this_host().cores))
+        except EngineError as error:
+            checks.append(Check("engine", "failed", error.problem))
+            return _report(path, bundle, checks, ExitCode.UNAVAILABLE)
+    checks.extend(numbers)
+    failed = any(check.state == "failed" for check in checks)
+    return _report(path, bundle, checks, ExitCode.LIMIT_MISSED if failed else ExitCode.OK)
+
+
+def artifact_of(bundle: Bundle, folder: Path) -> Artifact:
+    """The engine of ``bundle`` as it lies in ``folder``."""
+    manifest = bundle.manifest
+    return Artifact(
+        backend=manifest.backend.name,
+        folder=folder,
+        entry=manifest.backend.entry,
+        files=bundle.engine_files,
+        inputs=manifest.inputs,
+        outputs=manifest.outputs,
+        properties=manifest.backend.properties,
+        versions=manifest.backend.versions,
+    )
+
+
+def _report(path: Path, bundle: Bundle, checks: list[Check], code: ExitCode) -> VerifyReport:
+    return VerifyReport(path.name, bundle.digest, tuple(checks), code)
+
+
+def _versions(bundle: Bundle, target: Target) -> Check:
+    built = dict(bundle.manifest.backend.versions)
+    here = backend_for(target).probe().version or ""
+    name = bundle.manifest.backend.name
+    if built.get(name, here) == here:
+        return Check("versions", "ok", f"{name} {here}, as when it was built")
+    return Check("versions", "note", f"built with {name} {built[name]}, this machine has {here}: the numbers decide")
+
+
+def _numbers(bundle: Bundle, artifact: Artifact, threads: int) -> list[Check]:
+    golden = bundle.golden()
+    with open_isolated(artifact.backend, artifact, threads) as session:
+        answers = [dict(outputs) for outputs in session.run_many(golden.inputs)]
+    tolerances = bundle.manifest.tolerances
+    original = _compare("original", answers, [dict(one) for one in golden.original], tolerances.original)
+    if not golden.engine:
+        return [Check("engine", "skipped", "the bundle was built where its engine could not run"), original]
+    return [_compare("engine", answers, [dict(one) for one in golden.engine], tolerances.engine), original]
+
+
+def _compare(name: str, answers: list[Outputs], expected: list[Outputs], tolerance: float) -> Check:
+    errors = [worst_error(answer, right) for answer, right in zip(answers, expected, strict=True)]
+    output, error = max(errors, key=lambda item: item[1])
+    text = f"{len(answers)} golden samples within {error:.2g} of the {name}'s answers (allowed {tolerance:g})"
+    if error <= tolerance:
+        return Check(name, "ok", text)
+    shown = "another shape, or NaN" if math.isinf(error) else f"{error:.3g}"
+    return Check(name, "failed", f"output '{output}' is {shown} off the {name}'s answer, allowed is {tolerance:g}")

@@ -1,0 +1,136 @@
+"""Builds candidates for one target: runs the passes, lowers the result, and never builds the same thing twice."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from edgewright.backends import Artifact, Backend
+from edgewright.compiler.journal import JournalEntry
+from edgewright.compiler.pass_base import Stage
+from edgewright.compiler.pipeline import AnyPass, DefaultPipeline, Unwanted, default_pipeline, run_pipeline
+from edgewright.compiler.site import Site
+from edgewright.core import jsontext
+from edgewright.core.errors import UnavailableError
+from edgewright.core.model import OnnxModel
+from edgewright.driver.choice import Choice
+from edgewright.driver.recipe import Recipe
+from edgewright.targets.schema import Target
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Built:
+    """A candidate: the model the passes made, what they said, and the engine."""
+
+    choice: Choice
+    model: OnnxModel
+    passes: tuple[AnyPass, ...]
+    journal: tuple[JournalEntry, ...]
+    artifact: Artifact
+
+
+@dataclass
+class Workshop:
+    """Everything needed to build any choice for one target from one original."""
+
+    backend: Backend
+    site: Site
+    recipe: Recipe
+    _prefixes: dict[str, tuple[OnnxModel, tuple[JournalEntry, ...]]] = field(default_factory=dict)
+    _built: dict[str, Built] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Target:
+        """What is compiled for."""
+        return self.site.target
+
+    def build(self, choice: Choice) -> Built:
+        """The engine for ``choice``.
+
+        Raises:
+            UnavailableError: an operator or precision the backend does not have.
+            EngineError: the engine failed to build it.
+        """
+        if choice.digest not in self._built:
+            passes = self.pipeline(choice).passes
+            target = narrowed(self.target, choice)
+            start, first = self._early(passes, target)
+            late = [one for one in passes if one.stage >= Stage.QUANTIZE]
+            model, second = run_pipeline(late, start, replace(self.site, target=target))
+            assert isinstance(model, OnnxModel)
+            folder = Path(tempfile.mkdtemp(prefix="engine-", dir=self.site.workdir))
+            artifact = self.backend.lower(model, target, folder, choice.hint)
+            self._built[choice.digest] = Built(choice, model, passes, (*first, *second), artifact)
+        return self._built[choice.digest]
+
+    def before_quantisation(self, choice: Choice) -> OnnxModel:
+        """The float model that the quantising pass of ``choice`` is given."""
+        return self._early(self.pipeline(choice).passes, narrowed(self.target, choice))[0]
+
+    def pipeline(self, choice: Choice) -> DefaultPipeline:
+        """The passes of ``choice`` in order, the recipe's and the choice's options in place, and those left out."""
+        typed = "fp32" if choice.precision in self.target.hinted_precisions else choice.precision
+        plan = default_pipeline(narrowed(self.target, choice), typed)
+        skipped = self.recipe.skipped
+        kept = tuple(self._configured(one, choice) for one in plan.passes if one.name not in skipped)
+        unwanted = [Unwanted(one.name, "the recipe skips it") for one in plan.passes if one.name in skipped]
+        return DefaultPipeline(kept, (*plan.unwanted, *unwanted))
+
+    def keep_only(self, kept: Built) -> None:
+        """Forgets all other candidates and deletes their engines."""
+        for built in self._built.values():
+            if built is not kept:
+                for name in built.artifact.files:
+                    (built.artifact.folder / name).unlink(missing_ok=True)
+        self._built = {kept.choice.digest: kept}
+
+    def _early(self, passes: tuple[AnyPass, ...], target: Target) -> tuple[OnnxModel, tuple[JournalEntry, ...]]:
+        early = [one for one in passes if one.stage < Stage.QUANTIZE]
+        key = jsontext.digest([[one.name, one.options_json()] for one in early])
+        if key not in self._prefixes:
+            model, entries = run_pipeline(early, self.site.original, replace(self.site, target=target))
+            assert isinstance(model, OnnxModel)
+            self._prefixes[key] = (model, tuple(entries))
+        return self._prefixes[key]
+
+    def _configured(self, one: AnyPass, choice: Choice) -> AnyPass:
+        options: dict[str, object] = dict(self.recipe.options_of(one.name))
+        if one.stage is Stage.QUANTIZE:
+            options.update(_known(one, choice.options))
+        return type(one)(one.options_type(**options)) if options else one
+
+
+def narrowed(target: Target, choice: Choice) -> Target:
+    """The target as the passes of ``choice`` see it: of its int8 schemes only the chosen one."""
+    if target.int8 is None or not choice.scheme:
+        return target
+    schemes = tuple(scheme for scheme in target.int8.schemes if scheme.name == choice.scheme)
+    if not schemes:
+        have = ", ".join(scheme.name for scheme in target.int8.schemes)
+        raise UnavailableError(f"{target.name} has no int8 scheme '{choice.scheme}'", f"It has: {have}.")
+    return replace(target, int8=replace(target.int8, schemes=schemes))
+
+
+def require_supported(backend: Backend, model: OnnxModel, target: Target) -> None:
+    """Fails before any long work when the engine cannot take the model.
+
+    Raises:
+        UnavailableError: listing the operators and where they stand.
+    """
+    missing = backend.supports(model, target)
+    if missing:
+        shown = "; ".join(f"{one.op} at '{one.node}' ({one.reason})" for one in missing[:_SHOWN])
+        more = f"; and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise UnavailableError(
+            f"{target.name} cannot take {shown}{more}",
+            "Choose another target (edgewright targets), or replace the operator before exporting the model.",
+        )
+
+
+def _known(one: AnyPass, options: Mapping[str, object]) -> dict[str, object]:
+    names = {item.name for item in fields(one.options_type)}
+    return {name: value for name, value in options.items() if name in names}
