@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edgewright.backends import Artifact
 from edgewright.core.data import DataSet, Sample
+from edgewright.core.tensors import Feeds, TensorSpec
 
 
 class Listed(DataSet):
@@ -32,3 +36,81 @@ class Listed(DataSet):
 @pytest.fixture(scope="session")
 def listed() -> Callable[[Sequence[Sample]], DataSet]:
     return Listed
+
+
+BACKEND = '''
+import os, time
+import numpy as np
+from edgewright.backends import Availability, Backend, Session
+from edgewright.core.errors import EngineError
+
+class Paced(Backend):
+    """y = 2 x after a stated time; how it goes wrong is written in the artifact's properties."""
+    name = "paced"
+    def probe(self):
+        return Availability("1")
+    def supports(self, model, target):
+        return []
+    def lower(self, model, target, workdir, precision="fp32"):
+        raise NotImplementedError
+    def open(self, artifact, threads):
+        how = dict(artifact.properties)
+        if how.get("open") == "crash":
+            os.abort()
+        if how.get("open") == "refuse":
+            raise EngineError("the engine refuses this file", "Build it again.")
+        return PacedSession(artifact, how)
+
+class PacedSession(Session):
+    def __init__(self, artifact, how):
+        self.inputs, self.outputs, self.how, self.runs = artifact.inputs, artifact.outputs, how, 0
+    def _run(self, feeds):
+        self.runs += 1
+        if self.how.get("crash_at") == str(self.runs):
+            os.abort()
+        if self.how.get("raise_at") == str(self.runs):
+            raise EngineError("the engine fell over", "Try again.")
+        until = time.perf_counter_ns() + int(self.how.get("us", "300")) * 1000
+        while time.perf_counter_ns() < until:
+            pass
+        lie = int(self.how.get("lie_after", "1000000000")) < self.runs
+        return {"y": np.asarray(feeds["x"]) * (3 if lie else 2)}
+    def _profile(self, feeds):
+        raise NotImplementedError
+'''
+
+
+@pytest.fixture
+def paced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Artifact]:
+    """``paced(us=300, open="crash")``: an artifact of a backend whose every run takes that long and does as told.
+
+    It is installed as a third party's package would be, so that child processes find it too.
+    """
+    site, engine = tmp_path / "site", tmp_path / "engine"
+    (site / "paced-1.dist-info").mkdir(parents=True)
+    engine.mkdir()
+    (site / "paced-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: paced\nVersion: 1\n")
+    (site / "paced-1.dist-info" / "entry_points.txt").write_text("[edgewright.backends]\npaced = paced_backend:Paced\n")
+    (site / "paced_backend.py").write_text(BACKEND)
+    (engine / "model.bin").write_bytes(b"engine")
+    monkeypatch.syspath_prepend(site)
+
+    def make(**how: object) -> Artifact:
+        return Artifact(
+            "paced",
+            engine,
+            "model.bin",
+            ("model.bin",),
+            (TensorSpec("x", "float32", (1, 4)),),
+            (TensorSpec("y", "float32", (1, 4)),),
+            {name: str(value) for name, value in how.items()},
+            {"paced": "1"},
+        )
+
+    return make
+
+
+@pytest.fixture
+def paced_feeds() -> list[Feeds]:
+    """Four distinct inputs of a paced engine."""
+    return [{"x": np.full((1, 4), index, np.float32)} for index in range(4)]
