@@ -40,7 +40,7 @@ def insert(graph: ir.Graph, placement: Placement, grids: Mapping[ir.Value, Grid]
     for value in placement.grids:
         if value in placement.produced:
             writer.replace_with_codes(value, grids[value])
-        else:
+        elif value not in placement.carried:
             writer.feed_codes(value, grids[value], readers.get(value, []))
     for op in placement.ops:
         if op.clamp is not None and op.output in placement.produced:

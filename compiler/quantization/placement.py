@@ -57,6 +57,8 @@ class Placement:
     """Tensor to be quantised -> the tensor whose grid it has (itself, or the first of those that share one)."""
     produced: frozenset[ir.Value]
     """Of those, the ones that all readers read as codes: an integer kernel makes them."""
+    carried: frozenset[ir.Value]
+    """Of those, the ones that need no pair of their own: the runtime carries codes through the mover behind them."""
     refused: dict[str, str] = field(default_factory=dict)
     """Node name -> why it stays float though the scheme names its kind."""
 
@@ -89,7 +91,9 @@ def place(graph: ir.Graph, scheme: QuantScheme, keep_float: frozenset[str], keep
     chosen = _connected(found, refused)
     ops = tuple(found[node] for node in graph if node in chosen)
     grids, produced = _tensors(ops, scheme)
-    return Placement(ops, grids, produced, refused)
+    moved = {op.output for op in ops if op.operator.role is Role.MOVER}
+    carried = frozenset() if scheme.quantize_outputs else frozenset(moved & set(grids))
+    return Placement(ops, grids, produced, carried, refused)
 
 
 def _kept(node: ir.Node, keep_float: frozenset[str], keep_kinds: frozenset[str]) -> str | None:
@@ -223,12 +227,7 @@ def _tensors(ops: tuple[QuantizedOp, ...], scheme: QuantScheme) -> tuple[dict[ir
             for value in inputs[1:]:
                 owner[root(value)] = first
             owner[root(op.output)] = first
-    grids = {value: root(value) for value in list(owner)}
-    if not scheme.quantize_outputs:
-        # Such a runtime carries codes through movers by itself; a second pair behind one would only be in its way.
-        moved = {op.output for op in ops if op.operator.role is Role.MOVER}
-        grids = {value: group for value, group in grids.items() if value not in moved or value is group}
-    return grids, frozenset(made)
+    return {value: root(value) for value in list(owner)}, frozenset(made)
 
 
 def _may_stay_float(op: QuantizedOp, ops: Iterable[QuantizedOp], scheme: QuantScheme) -> bool:
