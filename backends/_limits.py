@@ -17,16 +17,20 @@ class Limits:
     bounds the child's own resident memory: what its engine and interpreter allocated, and the arrays on their way in
     and out, as Linux counts them (RssAnon + RssShmem). Pages of mapped files, such as libraries and weights that are
     read in place, do not count: the system can drop them. None is nine tenths of what is free when the child starts.
-    The memory is looked at every 20 ms while a call runs, so a short peak can pass unseen; the data segment's limit
-    (RLIMIT_DATA) refuses single allocations beyond the bound at once.
+    The memory is looked at every ``watch_s`` seconds while a call runs, so a short peak can pass unseen; the data
+    segment's limit (RLIMIT_DATA) refuses single allocations beyond the bound at once. A child that is being timed is
+    looked at rarely: the look itself takes the processor away from it.
     """
 
     deadline_s: float = 120.0
     memory_bytes: int | None = None
+    watch_s: float = 0.02
 
     def __post_init__(self) -> None:
         if not self.deadline_s > 0:
             raise ValueError(f"deadline_s: {self.deadline_s} is not positive")
+        if not self.watch_s > 0:
+            raise ValueError(f"watch_s: {self.watch_s} is not positive")
         if self.memory_bytes is not None and self.memory_bytes <= 0:
             raise ValueError(f"memory_bytes: {self.memory_bytes} is not positive")
 

@@ -33,7 +33,6 @@ from edgewright.core.tensors import Array
 SLOTS = 2
 """Messages that may be on their way in one direction: the next feeds are written while the child computes."""
 
-_TICK_S = 0.02
 _OUTPUT_BYTES = 16384
 _PIPE_BYTES = 1 << 20
 _BOOT = (
@@ -178,7 +177,7 @@ class ChildProcess:
         ends = self._last_event + self.limits.deadline_s
         bell = b""
         while True:
-            events = dict(self._poll.poll(_TICK_S * 1000))
+            events = dict(self._poll.poll(self.limits.watch_s * 1000))
             if self._pipe in events:
                 self._drain()
             if self._bell.fileno() in events:
