@@ -4,8 +4,10 @@
     python benchmarks/cases build fashion-classifier --into DIR
     python benchmarks/cases check fashion-classifier --into DIR
 
-A case is one file here with a `NAME` and a `build(folder) -> Case`; files are found by listing, there is no second ledger. What `build` leaves in
-the folder is self-contained: `model.onnx`, `calibration.npz`, `evaluation.npz`, `case.json`, and where they apply `metric.py` (a copy of a file of
-`judges/`), `factory.py` and `weights.pt` (a copy of a file of `nets/`, with its weights), `training.npz`. Those two folders hold files that import no
-sibling, so that a path is enough to load them. The package is loaded under the name `edgewright_cases` (see `__main__`), never as `benchmarks.cases`.
+A case is one file here with a `NAME` and a `build(folder) -> Case`; files are found by listing, there is no second
+ledger. What `build` leaves in the folder is self-contained: `model.onnx`, `calibration.npz`, `evaluation.npz`,
+`case.json`, and where they apply `metric.py` (a copy of a file of `judges/`), `factory.py` and `weights.pt` (a copy of
+a file of `nets/`, with its weights), `training.npz`. Those two folders hold files that import no sibling, so that a
+path is enough to load them. The package is loaded under the name `edgewright_cases` (see `__main__`), never as
+`benchmarks.cases`.
 """

@@ -18,7 +18,8 @@ def load_cases() -> ModuleType:
         spec = importlib.util.spec_from_file_location(
             PACKAGE, here / "__init__.py", submodule_search_locations=[str(here)]
         )
-        assert spec is not None and spec.loader is not None
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{here} is not a package")
         module = importlib.util.module_from_spec(spec)
         sys.modules[PACKAGE] = module
         spec.loader.exec_module(module)

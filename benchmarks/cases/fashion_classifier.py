@@ -1,7 +1,7 @@
-"""50 k-parameter residual, depthwise, squeeze-excite, hard-swish net on Fashion-MNIST: accuracy on 10,000 labelled images.
+"""Residual, depthwise, squeeze-excite, hard-swish net of 50 k parameters: accuracy on Fashion-MNIST's 10,000 images.
 
-Data: Fashion-MNIST (Zalando, MIT), Debian package dataset-fashion-mnist. Calibration and training images are of the training set, evaluation is the
-whole test set.
+Data: Fashion-MNIST (Zalando, MIT), Debian package dataset-fashion-mnist. Calibration and training images are of the
+training set, evaluation is the whole test set.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Anchor-free detector with a feature pyramid on generated scenes with exact boxes: mAP at IoU .5, and at .75.
 
-Scenes: one to four Fashion-MNIST items (MIT) of 24 to 44 pixels pasted on a noisy gradient of 96x96, none overlapping; boxes are exact by construction.
-Calibration scenes are made of training images, evaluation scenes of test images.
+Scenes: one to four Fashion-MNIST items (MIT) of 24 to 44 pixels pasted on a noisy gradient of 96x96, none overlapping;
+boxes are exact by construction. Calibration scenes are made of training images, evaluation scenes of test images.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Box = tuple[int, int, int, int, int]
 
 
 def build(folder: Path) -> Case:
-    """Write 200 calibration and 400 evaluation scenes; evaluation seed 7 gives the scenes the float figure was taken on."""
+    """Write 200 calibration and 400 evaluation scenes; seed 7 gives the scenes the net was first rated on."""
     if PLAN.is_built(folder):
         return PLAN.at(folder)
     weights, exported = model_file("trained/fashion_detector.pt"), model_file("trained/fashion_detector.onnx")

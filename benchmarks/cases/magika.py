@@ -1,8 +1,9 @@
 """Magika, which tells a file's type from its bytes: accuracy on local files, labelled by their extension.
 
-Model: PyPI magika 1.0.3 (Apache-2.0). Data: files of this Python's standard library and of its installed packages, read where they are and never copied
-elsewhere; so the set, and the float figure, belong to the machine that built it. Extensions that name no one format (`.txt`, templates) are left out, and so
-are folders of tests, whose files are often broken on purpose. All files of one package are on one side of the split.
+Model: PyPI magika 1.0.3 (Apache-2.0). Data: files of this Python's standard library and of its installed packages, read
+where they are and never copied elsewhere; so the set, and the float figure, belong to the machine that built it.
+Extensions that name no one format (`.txt`, templates) are left out, and so are folders of tests, whose files are often
+broken on purpose. All files of one package are on one side of the split.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ PLAN = Plan(
     note="int32 input; files of the local Python by extension, so the set differs between machines",
 )
 TYPES = {
-    "py": "python", "pyi": "python", "pyc": "pythonbytecode", "rst": "rst", "json": "json", "gz": "gzip", "so": "elf",
-    "toml": "toml", "xml": "xml", "c": "c", "cpp": "cpp", "cc": "cpp", "hpp": "cpp", "csv": "csv", "wav": "wav", "pem": "pem",
-    "css": "css", "npz": "npz", "npy": "npy", "png": "png", "gif": "gif", "md": "markdown", "zip": "zip", "html": "html",
-    "exe": "pebin", "onnx": "onnx", "cmake": "cmake", "bz2": "bzip", "pkl": "pickle", "js": "javascript",
-    "jpg": "jpeg", "svg": "svg", "yaml": "yaml", "yml": "yaml", "sh": "shell", "f90": "fortran", "f": "fortran", "bat": "batch",
-    "ps1": "powershell", "ini": "ini", "tif": "tiff", "ico": "ico", "xz": "xz", "xlsx": "xlsx",
+    "py": "python", "pyi": "python", "pyc": "pythonbytecode", "rst": "rst", "json": "json", "gz": "gzip",
+    "so": "elf", "toml": "toml", "xml": "xml", "c": "c", "cpp": "cpp", "cc": "cpp", "hpp": "cpp", "csv": "csv",
+    "wav": "wav", "pem": "pem", "css": "css", "npz": "npz", "npy": "npy", "png": "png", "gif": "gif",
+    "md": "markdown", "zip": "zip", "html": "html", "exe": "pebin", "onnx": "onnx", "cmake": "cmake", "bz2": "bzip",
+    "pkl": "pickle", "js": "javascript", "jpg": "jpeg", "svg": "svg", "yaml": "yaml", "yml": "yaml", "sh": "shell",
+    "f90": "fortran", "f": "fortran", "bat": "batch", "ps1": "powershell", "ini": "ini", "tif": "tiff",
+    "ico": "ico", "xz": "xz", "xlsx": "xlsx",
 }  # fmt: skip
 TEST_FOLDERS = {"test", "tests", "testing", "test_data"}
 HALF = 1024
@@ -59,7 +61,10 @@ def build(folder: Path) -> Case:
     for package, path in local_files():
         calibrates = zlib.crc32(package.encode()) % 4 == 0
         by_split[calibrates].setdefault(TYPES[path.suffix[1:]], []).append(path)
-    for name, calibrates, limit in (("calibration", True, CALIBRATED_PER_TYPE), ("evaluation", False, EVALUATED_PER_TYPE)):
+    for name, calibrates, limit in (
+        ("calibration", True, CALIBRATED_PER_TYPE),
+        ("evaluation", False, EVALUATED_PER_TYPE),
+    ):
         rng = np.random.default_rng(2048)
         rows, labels = [], []
         for kind, paths in sorted(by_split[calibrates].items()):
@@ -88,7 +93,7 @@ def local_files() -> Iterator[tuple[str, Path]]:
 
 
 def features(content: bytes) -> np.ndarray:
-    """`(2048,)` int32: the first and the last 1,024 bytes after stripping white space, padded with 256 (the package's own rule)."""
+    """`(2048,)` int32: first and last 1,024 bytes, white space stripped, padded with 256 (the package's own rule)."""
     row = np.full(2 * HALF, PADDING, np.int32)
     first = np.frombuffer(content[:BLOCK].lstrip()[:HALF], np.uint8)
     last = np.frombuffer(content[-BLOCK:].rstrip()[-HALF:], np.uint8)

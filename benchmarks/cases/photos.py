@@ -8,16 +8,18 @@ from .sources import package_file
 
 # No photo is in both lists: crops of one photo share their subject and their noise.
 CALIBRATION_PHOTOS = (
-    "coffee.png", "rocket.jpg", "flower.jpg", "camera.png", "clock_motion.png", "astronaut.png", "coins.png", "ihc.png", "gravel.png", "cell.png",
+    "coffee.png", "rocket.jpg", "flower.jpg", "camera.png", "clock_motion.png", "astronaut.png", "coins.png", "ihc.png",
+    "gravel.png", "cell.png",
 )  # fmt: skip
 EVALUATION_PHOTOS = (
-    "chelsea.png", "motorcycle_left.png", "china.jpg", "moon.png", "brick.png", "retina.jpg", "horse.png", "text.png", "microaneurysms.png",
+    "chelsea.png", "motorcycle_left.png", "china.jpg", "moon.png", "brick.png", "retina.jpg", "horse.png", "text.png",
+    "microaneurysms.png",
 )  # fmt: skip
 SIDE = 224
 
 
 def photo(name: str) -> np.ndarray:
-    """One photo `(H, W, 3)` uint8 that scikit-image or scikit-learn ships (public domain or CC0/CC-BY; see their data/README)."""
+    """One photo `(H, W, 3)` uint8; public domain, CC0 or CC BY, see the README beside the photos in either package."""
     from PIL import Image
 
     if name in ("china.jpg", "flower.jpg"):
@@ -28,7 +30,7 @@ def photo(name: str) -> np.ndarray:
 
 
 def crops(image: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Square crops of 45 to 100 % of the shorter side, half of them mirrored, as `(count, 3, 224, 224)` of (rgb - 127) / 128."""
+    """Crops of 45 to 100 % of the shorter side, half of them mirrored: `(count, 3, 224, 224)` of (rgb - 127) / 128."""
     from PIL import Image
 
     whole = Image.fromarray(image)

@@ -1,7 +1,7 @@
 """ResNet-18 with seeded random weights: for speed and for the compile time of 12 million parameters, not for accuracy.
 
-Architecture written from He et al. 2015; no trained weights. The metric is the cosine of the logits with float on crops of photos, and a random net's
-logits say nothing about what quantising a trained one costs.
+Architecture written from He et al. 2015; no trained weights. The metric is the cosine of the logits with float on crops
+of photos, and a random net's logits say nothing about what quantising a trained one costs.
 """
 
 from __future__ import annotations

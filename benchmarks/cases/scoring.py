@@ -1,4 +1,4 @@
-"""The score of a model on a case's evaluation data, with plain onnxruntime: the float figure to compare everything with.
+"""The score of a model on a case's evaluation data with plain onnxruntime: what everything is compared with.
 
 Independent of the product on purpose: the two must agree.
 """
@@ -71,12 +71,15 @@ def load_metric(reference: str) -> Metric:
 
 
 def samples(data: Path, ranks: dict[str, int]) -> Iterator[tuple[Feeds, np.ndarray | None]]:
-    """Feeds and label of each sample: arrays of the input's own rank keep a batch axis of one, arrays one rank higher hold whole feeds."""
+    """Feeds and label of each sample: batches of one from arrays of the input's rank, whole feeds from one more."""
     with np.load(data) as archive:
         arrays = {name: archive[name] for name in archive.files}
     labels = arrays.pop("labels", None)
     for i in range(len(next(iter(arrays.values())))):
-        feeds = {name: array[i : i + 1] if array.ndim == ranks[name] else np.asarray(array[i]) for name, array in arrays.items()}
+        feeds = {
+            name: array[i : i + 1] if array.ndim == ranks[name] else np.asarray(array[i])
+            for name, array in arrays.items()
+        }
         yield feeds, None if labels is None else labels[i]
 
 
@@ -96,7 +99,7 @@ def onnxruntime_runner(model: Path, threads: int = 2) -> tuple[Runner, dict[str,
 
 
 def score(case: Case, run: Runner, ranks: dict[str, int], original: Runner, metric: str | None = None) -> float:
-    """The case's metric over its evaluation data for `run`; `original` is asked only where the metric compares with it."""
+    """The metric over the evaluation data for `run`; `original` is asked only where the metric compares with it."""
     judge = load_metric(metric or case.metric)
     for feeds, label in samples(case.eval_data, ranks):
         expected: np.ndarray | Feeds = original(feeds) if judge.compares_to == "original" else np.asarray(label)

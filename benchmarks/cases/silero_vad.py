@@ -1,9 +1,10 @@
 """Silero VAD, a recurrent voice detector with 25 If nodes and an LSTM: it must compile, or be refused clearly.
 
-Model: PyPI silero-vad 6.2.3 (MIT). Data: no recording of speech is in any package used here, so a voice is synthesised from a seed: a pulse train with
-vibrato through four formant resonators (Klatt 1980), with pauses and noise; the model takes it for speech about half of the time. Every feed carries the
-state that the original had reached, so samples are independent and drift does not build up. The limit of 0.01 in mean probability is this file's choice:
-there is no published one.
+Model: PyPI silero-vad 6.2.3 (MIT). Data: no recording of speech is in any package used here, so a voice is synthesised
+from a seed: a pulse train with vibrato through four formant resonators (Klatt 1980), with pauses and noise; the model
+takes it for speech about half of the time. Every feed carries the state that the original had reached, so samples are
+independent and drift does not build up. The limit of 0.01 in mean probability is this file's choice: there is no
+published one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PLAN = Plan(
     max_drop=0.01,
     shapes="input=1,576 state=2,1,128",
     source="PyPI silero-vad 6.2.3 (MIT)",
-    note="lower is better; control flow and a scalar int64 input; synthetic voice; states come from the original's own stream",
+    note="lower is better; control flow, scalar int64 input; synthetic voice; states of the original's own stream",
 )
 RATE = 16_000
 WINDOW, CONTEXT = 512, 64
@@ -45,7 +46,7 @@ def build(folder: Path) -> Case:
 
 
 def streamed(model: Path, sound: np.ndarray) -> dict[str, np.ndarray]:
-    """The feeds of a stream: `input` `(N, 1, 576)` with its context, `state` `(N, 2, 1, 128)` as reached, `sr` `(N,)`."""
+    """Feeds of a stream: `input` `(N, 1, 576)` with its context, `state` `(N, 2, 1, 128)` as reached, `sr` `(N,)`."""
     from .scoring import onnxruntime_runner
 
     run, _ = onnxruntime_runner(model)

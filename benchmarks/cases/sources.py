@@ -21,7 +21,7 @@ FASHION_DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 
 def package_file(requirement: str, path: str) -> Path:
-    """`path` below site-packages of an installed distribution, without importing it (imports may pull whole frameworks).
+    """`path` below site-packages of an installed distribution, without importing it: imports may pull frameworks.
 
     Args:
         requirement: `name==version`, the version the figures were taken with; another installed version is accepted.

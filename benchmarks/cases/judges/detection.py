@@ -1,7 +1,8 @@
 """Mean average precision of an anchor-free detector whose decoding and suppression happen outside the graph.
 
-AP is the area under the interpolated precision-recall curve of one class (the all-point form of PASCAL VOC 2010), averaged over the classes that occur;
-each true box may be matched once, best score first. Loadable by path: it imports no sibling.
+AP is the area under the interpolated precision-recall curve of one class (the all-point form of PASCAL VOC 2010),
+averaged over the classes that occur; each true box may be matched once, best score first. Loadable by path: it imports
+no sibling.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     shared = np.clip(opposite - corner, 0, None).prod(-1)
     areas = (a[:, 2:4] - a[:, :2]).prod(-1)[:, None] + (b[:, 2:4] - b[:, :2]).prod(-1)[None]
     union = areas - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def map50() -> MeanAveragePrecision:

@@ -1,6 +1,7 @@
 """How far BlazeFace's best box, and its score, moved from the original's. Loadable by path: it imports no sibling.
 
-Anchors as in MediaPipe's short-range model: 16x16 cells with two boxes and 8x8 cells with six, centres at cell centres, sizes in pixels of 128.
+Anchors as in MediaPipe's short-range model: 16x16 cells with two boxes and 8x8 cells with six, centres at cell centres,
+sizes in pixels of 128.
 """
 
 from __future__ import annotations

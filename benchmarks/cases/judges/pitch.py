@@ -1,4 +1,4 @@
-"""Share of frames whose pitch is found within 50 cents (raw pitch accuracy). Loadable by path: it imports no sibling."""
+"""Raw pitch accuracy: the share of frames within 50 cents. Loadable by path: it imports no sibling."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-# Kim et al. 2018 and its code: bin i is 20 i + 1997.38 cents above 10 Hz, averaged over four bins to each side of the highest.
+# Kim et al. 2018 and its code: bin i is 20 i + 1997.38 cents above 10 Hz; the mean goes over four bins to each side.
 CENTS_OF_BIN = 20 * np.arange(360) + 1997.3794084376191
 NEIGHBOURS = 4
 TOLERANCE_CENTS = 50

@@ -1,4 +1,4 @@
-"""Character error rate of CTC text recognition. Loadable by path: it imports no sibling; reads `characters.txt` beside it."""
+"""Character error rate of CTC text recognition. Loadable by path; reads `characters.txt` beside it."""
 
 from __future__ import annotations
 

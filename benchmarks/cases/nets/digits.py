@@ -39,9 +39,10 @@ def fit(images: torch.Tensor, labels: torch.Tensor, *, epochs: int = 40, seed: i
     optimiser = torch.optim.AdamW(net.parameters(), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.01, total_steps=steps)
     for _ in range(epochs):
-        for batch in torch.randperm(len(images))[: len(images) // 64 * 64].split(64):
+        for batch in torch.randperm(len(images))[: len(images) // 64 * 64].reshape(-1, 64):
             optimiser.zero_grad()
-            nn.functional.cross_entropy(net(images[batch]), labels[batch]).backward()
+            loss = nn.functional.cross_entropy(net(images[batch]), labels[batch])
+            torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
     return net.eval()

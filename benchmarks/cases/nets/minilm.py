@@ -1,6 +1,7 @@
 """MiniLM-L6: a six-layer BERT encoder with mean pooling, as sentence embedder. Loadable by path: it imports no sibling.
 
-Written from Devlin et al. 2018 and the layout of the published weights (all-MiniLM-L6-v2, Apache-2.0); attribute names are those of its state dict.
+Written from Devlin et al. 2018 and the layout of the published weights (all-MiniLM-L6-v2, Apache-2.0); attribute names
+are those of its state dict.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""ResNet-18 (He et al. 2015, table 1), written from the paper, with seeded random weights. Loadable by path: it imports no sibling.
+"""ResNet-18, written from He et al. 2015, with seeded random weights. Loadable by path: it imports no sibling.
 
-Weights are He-initialised from a seed. The batch norms' statistics are then taken from seeded noise, because residual sums of an uncalibrated net double
-their variance at every block and no quantiser is meant for that.
+Weights are He-initialised from a seed. The batch norms' statistics are then taken from seeded noise, because residual
+sums of an uncalibrated net double their variance at every block and no quantiser is meant for that.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -40,7 +42,7 @@ class ResNet18(nn.Module):
         widths = (64, 64, 128, 256, 512)
         stages = [
             block
-            for i, (before, width) in enumerate(zip(widths, widths[1:], strict=False))
+            for i, (before, width) in enumerate(pairwise(widths))
             for block in (BasicBlock(before, width, 1 if i == 0 else 2), BasicBlock(width, width, 1))
         ]
         self.stages = nn.Sequential(*stages)
