@@ -88,8 +88,8 @@ def build_and_score(folder: Path, scheme: Scheme, out: Path) -> Row:
 
 
 def one_line(error: Exception, *folders: Path) -> str:
-    """The first line of what was raised, without the paths of this machine."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    """The beginning of what was raised on one line, without the paths of this machine."""
+    text = " ".join(str(error).split())
     for folder in folders:
         text = text.replace(str(folder.resolve()), folder.name).replace(str(folder), folder.name)
     return f"{type(error).__name__}: {text}"[:200]
@@ -97,20 +97,13 @@ def one_line(error: Exception, *folders: Path) -> str:
 
 def in_child(folder: Path, scheme: Scheme, out: Path) -> Row:
     """The row of `build_and_score`, or what became of its process."""
-    command = [
-        sys.executable,
-        __file__,
-        folder.name,
-        "--cases",
-        str(folder.parent),
-        "--out",
-        str(out),
-        "--one",
-        scheme.name,
-    ]
+    out.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, str(Path(__file__).resolve()), folder.name, "--cases", str(folder.parent.resolve())]
+    command += ["--out", str(out.resolve()), "--one", scheme.name]
     failed: Row = {"what": scheme.what, "engine": scheme.engine, "status": "failed", "stage": "process"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        # Run there: onnxruntime litters the folder it is called from.
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False, cwd=out)
     except subprocess.TimeoutExpired:
         return {**failed, "reason": f"not finished after {DEADLINE_S} s"}
     if done.returncode != 0:
