@@ -1,0 +1,187 @@
+"""Changing a graph: names that are free, new constants and nodes, safe replacement of values, and notes that add up."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+
+from edgewright.compiler.graphs import (
+    STANDARD_DOMAINS,
+    all_graphs,
+    all_values,
+    captured_values,
+    opset_of,
+    working_copy,
+)
+from edgewright.compiler.pass_base import Note, Outcome
+from edgewright.core.model import OnnxModel
+from edgewright.core.tensors import Array
+
+_NOTES_PER_TEXT = 3
+"""A text that applies to more subjects than this becomes one note with their number."""
+
+
+class Rewriting:
+    """One rewriting of one model: the copy worked on, the names taken, and what was done and what was not."""
+
+    def __init__(self, original: OnnxModel) -> None:
+        self.original = original
+        self.tally = Tally()
+        self.changed = 0
+        self._orphans: list[ir.Value] = []
+        self.adopt(working_copy(original))
+
+    def adopt(self, model: ir.Model) -> None:
+        """Goes on with ``model``, such as one of a higher opset."""
+        self.model = model
+        self._names = {value.name for value in all_values(model) if value.name}
+        self._names.update(node.name for graph in all_graphs(model) for node in graph if node.name)
+
+    @property
+    def opset(self) -> int:
+        """The version of ONNX's own operators that the model imports."""
+        return opset_of(self.model)
+
+    def nodes(self, *op_types: str) -> list[ir.Node]:
+        """The nodes of ONNX's own domain of these kinds, in every graph and body, in order; not of local functions."""
+        graphs = [self.model.graph, *self.model.graph.subgraphs()]
+        wanted = frozenset(op_types)
+        return [
+            node for graph in graphs for node in graph if node.op_type in wanted and node.domain in STANDARD_DOMAINS
+        ]
+
+    def unique(self, hint: str) -> str:
+        """A name nobody has yet."""
+        name, count = hint, 1
+        while name in self._names or not name:
+            name, count = f"{hint}_{count}", count + 1
+        self._names.add(name)
+        return name
+
+    def constant(self, near: ir.Node, hint: str, array: Array, dtype: ir.DataType | None = None) -> ir.Value:
+        """A new initializer in the graph of ``near``."""
+        name = self.unique(hint)
+        tensor = ir.tensor(np.ascontiguousarray(array) if array.ndim else array, dtype=dtype, name=name)
+        value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+        assert near.graph is not None
+        near.graph.register_initializer(value)
+        return value
+
+    def insert(
+        self,
+        before: ir.Node,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: dict[str, int | float | str | Sequence[int]] | None = None,
+        *,
+        domain: str = "",
+        hint: str = "",
+        like: ir.Value | None = None,
+    ) -> ir.Value:
+        """Puts a node of one output before ``before`` and returns that output, typed and shaped as ``like``."""
+        hint = hint or before.name or before.op_type
+        output = ir.Value(name=self.unique(f"{hint}.{op_type}"))
+        if like is not None:
+            output.type, output.shape = copy.copy(like.type), like.shape.copy() if like.shape is not None else None
+        node = ir.node(op_type, list(inputs), attributes or {}, domain=domain, outputs=[output])
+        node.name = self.unique(hint)
+        assert before.graph is not None
+        before.graph.insert_before(before, node)
+        if domain and domain not in self.model.graph.opset_imports:
+            self.model.graph.opset_imports[domain] = 1
+        return output
+
+    def redirect(self, old: ir.Value, new: ir.Value) -> None:
+        """Makes every reader of ``old`` read ``new``; a graph output keeps its name, by an Identity where need be."""
+        if old.is_graph_output():
+            self._hand_over(old, new)
+        else:
+            old.replace_all_uses_with(new)
+        self._orphans.append(old)
+
+    def _hand_over(self, old: ir.Value, new: ir.Value) -> None:
+        producer = old.producer()
+        graph = producer.graph if producer is not None else old.graph
+        assert isinstance(graph, ir.Graph)
+        maker = new.producer()
+        name = old.name or ""
+        for use in list(old.uses()):
+            use.node.replace_input_with(use.idx, new)
+        if maker is None or maker.graph is not graph or new.is_graph_output():
+            output = ir.Value(name=name, type=copy.copy(old.type), shape=old.shape)
+            identity = ir.node("Identity", [new], outputs=[output], name=self.unique(f"{name}.identity"))
+            graph.append(identity)
+        else:
+            output = new
+        old.name = self.unique(f"{name}.replaced")
+        if output is new:
+            new.name = name
+            new.type, new.shape = copy.copy(old.type), old.shape
+        for index, value in enumerate(graph.outputs):
+            if value is old:
+                graph.outputs[index] = output
+
+    def drop_unused(self) -> None:
+        """Removes what redirecting left without readers, and whatever only that needed."""
+        pending = list(self._orphans)
+        self._orphans = []
+        while pending:
+            value = pending.pop()
+            if value.uses() or value.is_graph_output() or value.is_graph_input():
+                continue
+            if value.is_initializer():
+                graph = value.graph
+                if isinstance(graph, ir.Graph) and value.name is not None:
+                    graph.initializers.pop(value.name, None)
+                continue
+            node = value.producer()
+            if node is None or node.graph is None or any(out.uses() or out.is_graph_output() for out in node.outputs):
+                continue
+            pending.extend(item for item in node.inputs if item is not None)
+            pending.extend(captured_values(node))
+            node.graph.remove(node, safe=True)
+
+    def orphan(self, *values: ir.Value | None) -> None:
+        """Says that ``values`` lost a reader: they go at the end if it was their last."""
+        self._orphans.extend(value for value in values if value is not None)
+
+    def did(self, subject: str | None, text: str, count: int = 1) -> None:
+        """Counts rewrites and notes them."""
+        self.changed += count
+        self.tally.add("did", subject, text)
+
+    def skipped(self, subject: str | None, text: str) -> None:
+        """Notes a near miss."""
+        self.tally.add("skipped", subject, text)
+
+    def outcome(self) -> Outcome[OnnxModel]:
+        """The new handle, or the original one when nothing was rewritten."""
+        self.drop_unused()
+        model = replace(self.original, ir=self.model) if self.changed else self.original
+        return Outcome(model, self.changed, self.tally.notes())
+
+
+class Tally:
+    """Notes collected by kind and text, so that hundreds of like rewrites are one line."""
+
+    def __init__(self) -> None:
+        self._subjects: dict[tuple[str, str], dict[str, None]] = {}
+
+    def add(self, kind: str, subject: str | None, text: str) -> None:
+        """Adds one subject to the note of this kind and text."""
+        self._subjects.setdefault((kind, text), {})[subject or ""] = None
+
+    def notes(self) -> tuple[Note, ...]:
+        """One note per subject, or one for all where they are many."""
+        found: list[Note] = []
+        for (kind, text), subjects in self._subjects.items():
+            names = list(subjects)
+            if len(names) <= _NOTES_PER_TEXT:
+                found.extend(Note(kind, name, text) for name in names)
+            else:
+                found.append(Note(kind, names[0], f"{text} (and {len(names) - 1} others)"))
+        return tuple(found)
