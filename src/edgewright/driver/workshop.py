@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from edgewright.driver.recipe import Recipe
 from edgewright.targets.schema import Target
 
 _SHOWN = 5
+_QUANTISING = Stage.QUANTIZE.name.lower()
+_QUANTISED_OPS = frozenset({"DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"})
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Workshop:
             late = [one for one in passes if one.stage >= Stage.QUANTIZE]
             model, second = run_pipeline(late, start, replace(self.site, target=target))
             assert isinstance(model, OnnxModel)
+            _require_quantised(choice, model, second)
             folder = Path(tempfile.mkdtemp(prefix="engine-", dir=self.site.workdir))
             artifact = self.backend.lower(model, target, folder, choice.hint)
             self._built[choice.digest] = Built(choice, model, passes, (*first, *second), artifact)
@@ -129,6 +132,17 @@ def require_supported(backend: Backend, model: OnnxModel, target: Target) -> Non
             f"{target.name} cannot take {shown}{more}",
             "Choose another target (edgewright targets), or replace the operator before exporting the model.",
         )
+
+
+def _require_quantised(choice: Choice, model: OnnxModel, entries: Sequence[JournalEntry]) -> None:
+    """Nothing is called int8 that is not: a pass that found nothing to quantise makes no int8 candidate."""
+    if choice.precision != "int8" or any(one.changed and one.stage == _QUANTISING for one in entries):
+        return
+    if any(node.op_type in _QUANTISED_OPS for node in model.ir.graph.all_nodes()):
+        return  # it came quantised and is kept as it is
+    reasons = [f"{note.subject}: {note.text}" for one in entries for note in one.notes if note.kind == "skipped"]
+    why = f" ({'; '.join(reasons[:_SHOWN])})" if reasons else ""
+    raise UnavailableError(f"scheme '{choice.scheme}' finds nothing to quantise{why}", "Choose --precision fp32.")
 
 
 def _known(one: AnyPass, options: Mapping[str, object]) -> dict[str, object]:

@@ -1,0 +1,199 @@
+"""``edgewright compile`` as a user types it: the installed command, real engines, a tiny model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edgewright.core.bundle import open_bundle
+
+if TYPE_CHECKING:
+    from tests.conftest import RunCli
+
+TARGET = "native/onnxruntime"
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_int8_is_proven_and_bundled(run_cli: RunCli, conv_net_path: Path, conv_net_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.ewb"
+    words = ["compile", conv_net_path, "--target", TARGET, "-o", out, "--data", conv_net_data]
+    done = run_cli(*words, "--precision", "int8", "--max-drop", "50%", "--json")
+    assert done.returncode == 0, done.stderr
+    (report,) = json.loads(done.stdout)["targets"]
+    bundle = open_bundle(out)
+    assert report["digest"] == bundle.digest
+    assert bundle.manifest.precision == "int8"
+    accuracy = bundle.manifest.accuracy
+    assert accuracy is not None
+    assert accuracy.metric == "top1"
+    assert accuracy.n >= 10
+    assert accuracy.drop is not None
+    assert accuracy.drop <= 0.5
+    engine = b"".join(out.read_bytes() for _ in range(1))
+    assert b"QuantizeLinear" in engine
+    assert "serves alone" in done.stderr, "the split of the one data set must be said"
+    golden = bundle.golden()
+    assert len(golden.inputs) >= 4
+
+
+def test_a_second_compile_and_one_with_the_plan_give_the_same_bytes(
+    run_cli: RunCli, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
+) -> None:
+    words = ["compile", conv_net_path, "--target", TARGET, "--data", conv_net_data, "--max-drop", "50%"]
+    outs = [tmp_path / f"{place}.ewb" for place in range(3)]
+    for out in outs[:2]:
+        assert run_cli(*words, "--precision", "int8", "-o", out).returncode == 0
+    assert sha256(outs[0]) == sha256(outs[1])
+    automatic = tmp_path / "auto.ewb"
+    assert run_cli(*words, "-o", automatic).returncode == 0
+    again = run_cli(*words, "-o", outs[2], "--plan", automatic)
+    assert again.returncode == 0, again.stderr
+    assert sha256(outs[2]) == sha256(automatic)
+
+
+def test_a_missed_limit_leaves_the_best_found_beside(
+    run_cli: RunCli, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "net.ewb"
+    metric = tmp_path / "impossible.py"
+    metric.write_text(IMPOSSIBLE)
+    words = ["compile", conv_net_path, "--target", TARGET, "-o", out, "--data", conv_net_data]
+    done = run_cli(*words, "--precision", "int8", "--trials", "3", "--metric", f"{metric}:factory", "--max-drop", "0.5")
+    assert done.returncode == 1, done.stderr
+    assert not out.exists()
+    missed = open_bundle(tmp_path / "net.missed.ewb")
+    assert missed.manifest.limits.drop_met is False
+    assert "more than --max-drop" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+IMPOSSIBLE = '''
+"""A metric on which only the original, asked first, does well: nothing can hold the limit."""
+import numpy as np
+
+class Falling:
+    name, higher_is_better, compares_to = "falling", True, "original"
+    def __init__(self):
+        self.same = []
+    def update(self, outputs, expected):
+        self.same.append(all(np.array_equal(outputs[name], expected[name]) for name in expected))
+    def compute(self):
+        return float(np.mean(self.same))
+    def per_sample(self):
+        return np.array(self.same, dtype=float)
+
+def factory():
+    return Falling()
+'''
+
+
+def test_without_data_float_is_built_and_no_accuracy_is_claimed(
+    run_cli: RunCli, conv_net_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "net.ewb"
+    done = run_cli("compile", conv_net_path, "--target", TARGET, "-o", out, "--precision", "fp32")
+    assert done.returncode == 0, done.stderr
+    assert open_bundle(out).manifest.accuracy is None
+    assert "not measured" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--precision", "int8"], 2, "int8 needs data"),
+        (["--target", "nativ/onnxruntime"], 2, "native"),
+        (["--target", "jetson-orin"], 69, "tensorrt"),
+        (["--max-drop", "much"], 2, "not a number such as"),
+        (["--recipe", "nothing.toml"], 2, "nothing.toml"),
+        (["--data", "nothing.npz"], 65, "nothing.npz"),
+    ],
+)
+def test_users_mistakes_are_one_message(
+    words: list[str], code: int, says: str, run_cli: RunCli, conv_net_path: Path, tmp_path: Path
+) -> None:
+    given = words if "--target" in words else ["--target", TARGET, *words]
+    done = run_cli("compile", conv_net_path, "-o", tmp_path / "net.ewb", *given, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "net.ewb").exists()
+
+
+def test_several_targets_go_to_a_folder_and_one_failure_does_not_stop_the_others(
+    run_cli: RunCli, conv_net_path: Path, tmp_path: Path
+) -> None:
+    words = ["compile", conv_net_path, "--target", TARGET, "--target", "jetson-orin", "-o", tmp_path / "out"]
+    done = run_cli(*words, "--precision", "fp32", "--json")
+    assert done.returncode == 69
+    codes = {one["target"]: one["exit_code"] for one in json.loads(done.stdout)["targets"]}
+    assert codes == {TARGET: 0, "jetson-orin/tensorrt": 69}
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["native-onnxruntime.ewb"]
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(
+    run_cli: RunCli, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "net.ewb"
+    words = ["compile", conv_net_path, "--target", TARGET, "-o", out, "--data", conv_net_data]
+    done = run_cli(*words, "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    (plan,) = json.loads(done.stdout)["targets"]
+    titles = [one["title"] for one in plan["candidates"]]
+    assert titles[0] == "fp32"
+    assert any(title.startswith("int8") for title in titles)
+    assert any("static-quantize" in one["passes"] for one in plan["candidates"])
+    assert not out.exists()
+
+
+def test_a_depfile_names_what_was_read(run_cli: RunCli, conv_net_path: Path, tmp_path: Path) -> None:
+    out, rule = tmp_path / "net.ewb", tmp_path / "net.d"
+    words = ["compile", conv_net_path, "--target", TARGET, "-o", out, "--depfile", rule]
+    assert run_cli(*words, "--precision", "fp32").returncode == 0
+    assert rule.read_text().startswith(f"{out}: ")
+    assert str(conv_net_path) in rule.read_text()
+
+
+def test_an_onnx_compile_never_imports_torch(
+    run_cli: RunCli, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
+) -> None:
+    blocker = tmp_path / "torch"
+    blocker.mkdir()
+    (blocker / "__init__.py").write_text("raise SystemExit('torch was imported')")
+    words = ["compile", conv_net_path, "--target", TARGET, "-o", tmp_path / "net.ewb", "--data", conv_net_data]
+    done = run_cli(*words, "--precision", "int8", "--max-drop", "50%", env={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("delay_s", [0.05, 0.4, 0.9, 1.6])
+def test_kill_9_leaves_no_partial_output_and_the_next_run_succeeds(
+    delay_s: float, run_cli: RunCli, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out" / "net.ewb"
+    out.parent.mkdir()
+    words = ["compile", conv_net_path, "--target", TARGET, "-o", out, "--data", conv_net_data, "--precision", "int8"]
+    words += ["--max-drop", "50%"]
+    command = [str(Path(sys.executable).with_name("edgewright")), *map(str, words)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    time.sleep(delay_s)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    for path in out.parent.iterdir():
+        assert path == out, "nothing but a whole output may be there"
+        open_bundle(path)
+    if delay_s == 0.9:
+        assert run_cli(*words, env={"TMPDIR": str(tmp_path)}).returncode == 0
+        open_bundle(out)
+        assert not list(tmp_path.glob("edgewright-work-*")), "the killed run's folder is swept by the next"
