@@ -107,7 +107,7 @@ def open_job(request: CompileRequest, target: Target, workdir: Path) -> tuple[Jo
         raise UsageError(
             "int8 needs data to find its ranges and to prove its accuracy", "Give --data, or --precision fp32."
         )
-    sets = open_sets(request.data, request.eval_data, original.inputs, request.seed)
+    sets = open_sets(request.data, request.eval_data, original.inputs, recipe.preprocessing, request.seed)
     notes = [*loaded.notes, *(sets.notes if sets else ())]
     metric = request.metric or recipe.metric or ""
     if sets is not None and not metric:
@@ -115,7 +115,7 @@ def open_job(request: CompileRequest, target: Target, workdir: Path) -> tuple[Jo
         metric = chosen.name
         notes.append(f"metric: {metric} ({chosen.reason})")
     executor = ReferenceExecutor(target, workdir, this_host().cores)
-    golden = None if request.golden is None else open_data(str(request.golden), original.inputs)
+    golden = None if request.golden is None else open_data(str(request.golden), original.inputs, recipe.preprocessing)
     job = Job(request, recipe, original, sets, metric, Answers(executor, original), workdir, golden=golden)
     for note in notes:
         request.log(note)

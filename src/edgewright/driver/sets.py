@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgewright.core.data import DataSet, open_data, split
+from edgewright.core.data import DataSet, Preprocessing, open_data, split
 from edgewright.core.errors import LimitMissedError
 from edgewright.core.tensors import TensorSpec
 
@@ -12,6 +13,8 @@ ALONE_SHARES = (0.4, 0.2, 0.4)
 """Calibrate, select, prove, when one data set has to serve all three."""
 EVALUATION_SHARES = (1 / 3, 2 / 3)
 """Select and prove, of the evaluation data."""
+MOST_TO_SELECT = 1000
+"""More samples than this prove rather than select: every trial walks the selection set, the proof is done once."""
 FEWEST_SAMPLES = 6
 """Below this a three-way split leaves a set with a single sample."""
 
@@ -26,7 +29,13 @@ class DataSets:
     notes: tuple[str, ...]
 
 
-def open_sets(data: str | None, eval_data: str | None, specs: tuple[TensorSpec, ...], seed: int) -> DataSets | None:
+def open_sets(
+    data: str | None,
+    eval_data: str | None,
+    specs: tuple[TensorSpec, ...],
+    preprocessing: Mapping[str, Preprocessing],
+    seed: int,
+) -> DataSets | None:
     """Opens and divides what the user gave; None when nothing was given.
 
     Raises:
@@ -36,7 +45,7 @@ def open_sets(data: str | None, eval_data: str | None, specs: tuple[TensorSpec, 
     given = [text for text in (data, eval_data) if text is not None]
     if not given:
         return None
-    sets = [open_data(text, specs) for text in given]
+    sets = [open_data(text, specs, preprocessing) for text in given]
     notes = [warning for one in sets for warning in one.warnings]
     _require(sets[-1])
     if len(sets) == 1:
@@ -50,7 +59,8 @@ def open_sets(data: str | None, eval_data: str | None, specs: tuple[TensorSpec, 
         notes.append("--data and --eval-data hold the same samples: they are split like one set")
         calibrate, select, prove = split(sets[0], ALONE_SHARES, seed)
         return DataSets(calibrate, select, prove, tuple(notes))
-    select, prove = split(sets[1], EVALUATION_SHARES, seed)
+    share = min(EVALUATION_SHARES[0], MOST_TO_SELECT / len(sets[1]))
+    select, prove = split(sets[1], (share, 1 - share), seed)
     notes.append(f"{sets[1].name}: {len(select)} samples select, {len(prove)} prove (disjoint)")
     return DataSets(sets[0], select, prove, tuple(notes))
 
