@@ -104,11 +104,12 @@ def _setting(table: Table) -> PassSetting:
     skip = table.flag("skip", default=False)
     options_type = passes.find(name).options_type if name else None
     options: dict[str, object] = {}
+    before = len(table.problems)
     for item in fields(options_type) if options_type else ():
         if table.has(item.name):
             options[item.name] = _typed(table, item.name, str(item.type))
     table.close()
-    if options_type is not None and not table.problems:
+    if options_type is not None and len(table.problems) == before:
         try:
             options_type(**options)
         except (TypeError, ValueError) as error:
