@@ -22,11 +22,11 @@ _OPSET = re.compile(
 _IR = re.compile(r"Unsupported model IR version: (?P<version>\d+), max supported IR version: (?P<most>\d+)")
 
 
-def unsupported(path: str) -> Json:
-    """Rows of ``[operator, node, reason]``, one for each kind of fault the engine names; [] when it loads the file.
+def unsupported(path: str, operators: list[list[str]]) -> Json:
+    """Rows of ``[operator, node, reason]``; [] when the engine loads the file.
 
-    Raises:
-        EngineError: the engine refuses the file for another reason than an operator, a type or a version.
+    The engine stops at the first fault; so when that is an unknown operator, all of ``operators`` (domain and name) are
+    looked up in its table.
     """
     import onnxruntime
 
@@ -38,9 +38,18 @@ def unsupported(path: str) -> Json:
     try:
         onnxruntime.InferenceSession(path, chosen, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - the engine's exceptions share no other base
-        row = explain(str(error))
-        return [list(row) if row else ["model", "", first_line(error)]]
+        unknown = _unknown(operators)
+        if unknown:
+            return [[f"{domain}::{name}", "", "unknown operator"] for domain, name in unknown]
+        return [list(explain(str(error)) or ("model", "", first_line(error)))]
     return []
+
+
+def _unknown(operators: list[list[str]]) -> list[list[str]]:
+    from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
+
+    known = {(schema.domain, schema.name) for schema in get_all_operator_schema()}
+    return [operator for operator in operators if tuple(operator) not in known]
 
 
 def explain(message: str) -> tuple[str, str, str] | None:

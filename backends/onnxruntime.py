@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewright.backends import _onnxruntime_session as session
-from edgewright.backends._base import Artifact, Availability, Backend, LayerTime, Session, Unsupported
+from edgewright.backends._base import Artifact, Availability, Backend, LayerTime, Session, Unsupported, onnx_form
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
+from edgewright.backends._operators import located, operators_used
 from edgewright.core.errors import EngineError, UnavailableError
-from edgewright.core.model import Model, OnnxModel
+from edgewright.core.model import Model
 from edgewright.core.tensors import Feeds, Outputs
 from edgewright.targets.schema import Target
 
@@ -38,19 +39,20 @@ class OnnxRuntime(Backend):
     def supports(self, model: Model, target: Target) -> list[Unsupported]:
         """Loads the model, unoptimised, in a child process: the engine's own word on every operator."""
         del target  # every target of this runtime is served by the CPU provider
-        onnx_model = _onnx_form(model)
+        onnx_model = onnx_form(model, self.name)
+        used = operators_used(onnx_model)
         with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
             path = Path(folder) / "model.onnx"
             onnx_model.save(path)
             found = call_isolated(
                 "edgewright.backends._onnxruntime_check:unsupported",
-                {"path": str(path)},
+                {"path": str(path), "operators": [list(operator) for operator in used]},
                 engine=self.name,
                 doing="reading the model",
                 limits=_CHECK_LIMITS,
             )
         assert isinstance(found, list)
-        return [Unsupported(*map(str, row)) for row in found if isinstance(row, list)]
+        return located(found, used)
 
     def lower(self, model: Model, target: Target, workdir: Path, precision: str = "fp32") -> Artifact:
         """Writes ``model.onnx`` (and ``model.onnx.data`` beyond a protobuf's reach); the same bytes for the same model.
@@ -65,7 +67,7 @@ class OnnxRuntime(Backend):
             )
         import onnxruntime
 
-        onnx_model = _onnx_form(model)
+        onnx_model = onnx_form(model, self.name)
         files = onnx_model.save(workdir / "model.onnx")
         return Artifact(
             backend=self.name,
@@ -109,9 +111,3 @@ class _Session(Session):
         from edgewright.backends._onnxruntime_profile import layer_times
 
         return layer_times(self._artifact, self._threads, feeds)
-
-
-def _onnx_form(model: Model) -> OnnxModel:
-    if not isinstance(model, OnnxModel):
-        raise UnavailableError("onnxruntime takes models in ONNX form, not in torch form", "Export the model first.")
-    return model

@@ -68,10 +68,10 @@ def _close_its_output() -> None:
 
 
 def _answer_nonsense() -> None:
-    for descriptor in map(int, os.listdir("/proc/self/fd")):
+    for descriptor in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/self/fd/{descriptor}").startswith("socket"):
-                os.write(descriptor, b"\xff" * 24)
+            if str(descriptor.readlink()).startswith("socket"):
+                os.write(int(descriptor.name), b"\xff" * 24)
     time.sleep(3600)
 
 

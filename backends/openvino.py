@@ -1,0 +1,145 @@
+"""OpenVINO on CPU, GPU and NPU. The artifact is its intermediate representation: ``model.xml`` and ``model.bin``."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgewright.backends import _openvino_session as session
+from edgewright.backends._base import Artifact, Availability, Backend, LayerTime, Session, Unsupported, onnx_form
+from edgewright.backends._isolation import call_isolated
+from edgewright.backends._limits import Limits
+from edgewright.backends._operators import located, operators_used
+from edgewright.core.errors import EngineError, UnavailableError
+from edgewright.core.model import Model
+from edgewright.core.tensors import Feeds, Outputs
+from edgewright.targets.schema import Target
+
+if TYPE_CHECKING:
+    import openvino
+
+_BUILD_LIMITS = Limits(deadline_s=600.0)
+_PROFILED_RUNS = 3
+"""The last is reported: the first allocates and compiles kernels."""
+_KINDS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp64", "i8": "int8", "u8": "int8"}
+
+
+class OpenVino(Backend):
+    """Converts ONNX to OpenVINO's own form; what is quantised stays so, the rest runs in what was asked for."""
+
+    name = "openvino"
+
+    def probe(self) -> Availability:
+        """Version, and the devices it sees on this machine."""
+        remedy = 'pip install "edgewright[openvino]"'
+        try:
+            module = session.import_openvino()
+            return Availability(_version(), tuple(module.Core().available_devices))
+        except Exception as error:  # noqa: BLE001 - a broken driver or library must not break a listing
+            return Availability(None, (), f"openvino cannot be used: {session.gist(error)}", remedy)
+
+    def supports(self, model: Model, target: Target) -> list[Unsupported]:
+        """Converts the model, and compiles it where the device is present, in a child process."""
+        onnx_model = onnx_form(model, self.name)
+        with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
+            path = Path(folder) / "model.onnx"
+            onnx_model.save(path)
+            found = call_isolated(
+                "edgewright.backends._openvino_build:unsupported",
+                {"path": str(path), "device": target.device},
+                engine=self.name,
+                doing="reading the model",
+                limits=_BUILD_LIMITS,
+            )
+        assert isinstance(found, list)
+        return located(found, operators_used(onnx_model))
+
+    def lower(self, model: Model, target: Target, workdir: Path, precision: str = "fp32") -> Artifact:
+        """Writes ``model.xml`` and ``model.bin`` in a child process; the same bytes for the same model and version.
+
+        Weights stay in the types of the graph. The precision is a property that :meth:`open` passes to the engine.
+        """
+        if precision != "fp32" and (precision not in target.hinted_precisions or precision not in session.PRECISIONS):
+            raise UnavailableError(
+                f"{target.name} does not compute a float32 model in {precision} on request",
+                f"Choose one of: {', '.join(sorted({'fp32', *target.hinted_precisions}))}.",
+            )
+        onnx_model = onnx_form(model, self.name)
+        with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
+            path = Path(folder) / "model.onnx"
+            onnx_model.save(path)
+            counts = call_isolated(
+                "edgewright.backends._openvino_build:build",
+                {"path": str(path), "folder": str(workdir.absolute())},
+                engine=self.name,
+                doing="building the model",
+                limits=_BUILD_LIMITS,
+            )
+        expected = [len(onnx_model.inputs), len(onnx_model.outputs)]
+        if counts != expected:
+            raise EngineError(
+                f"openvino made {counts} inputs and outputs out of the model's {expected}", "Report this as a bug."
+            )
+        return Artifact(
+            backend=self.name,
+            folder=workdir,
+            entry="model.xml",
+            files=("model.bin", "model.xml"),
+            inputs=onnx_model.inputs,
+            outputs=onnx_model.outputs,
+            properties={
+                "device": target.device,
+                "INFERENCE_PRECISION_HINT": session.PRECISIONS[precision],
+                "ENABLE_CPU_PINNING": "YES",
+                "PERFORMANCE_HINT": "LATENCY",
+            },
+            versions={"openvino": _version()},
+        )
+
+    def open(self, artifact: Artifact, threads: int) -> Session:
+        """Compiles for latency: one stream, ``threads`` threads pinned to cores, and strictly the artifact's precision.
+
+        Raises:
+            TargetAbsentError: when the device is not on this machine.
+            UnavailableError: when the device does not compute in the artifact's precision.
+            EngineError: when the engine refuses the artifact.
+        """
+        return _Session(artifact, threads)
+
+
+class _Session(Session):
+    def __init__(self, artifact: Artifact, threads: int) -> None:
+        self.inputs, self.outputs = artifact.inputs, artifact.outputs
+        self._artifact, self._config = artifact, session.config(artifact, threads)
+        self._request: openvino.InferRequest | None = session.load(artifact, self._config).create_infer_request()
+
+    def close(self) -> None:
+        self._request = None
+
+    def _run(self, feeds: Feeds) -> Outputs:
+        if self._request is None:
+            raise EngineError("openvino is closed", "Open it again.")
+        return session.run(self._request, self.inputs, self.outputs, feeds)
+
+    def _profile(self, feeds: Feeds) -> list[LayerTime]:
+        """In a model compiled with counters, so that they cost nothing elsewhere."""
+        request = session.load(self._artifact, {**self._config, "PERF_COUNT": True}).create_infer_request()
+        for _ in range(_PROFILED_RUNS):
+            session.run(request, self.inputs, self.outputs, feeds)
+        executed = [item for item in request.profiling_info if item.status.name == "EXECUTED"]
+        return [
+            LayerTime(item.node_name, item.node_type, _precision(item.exec_type), item.real_time.total_seconds() * 1e6)
+            for item in executed
+        ]
+
+
+def _precision(exec_type: str) -> str:
+    """The kernel's name ends with the type it computes in: ``brgconv_avx512_i8``."""
+    kind = exec_type.rpartition("_")[2].lower()
+    return _KINDS.get(kind, kind)
+
+
+def _version() -> str:
+    """The release, without the build's number and branch."""
+    return str(session.import_openvino().__version__).partition("-")[0]
