@@ -13,11 +13,10 @@ from pathlib import Path
 from edgewright.core.errors import CannotWriteError
 
 
-@contextlib.contextmanager
-def timing_lock(device: str = "cpu", log: Callable[[str], None] = lambda _line: None) -> Iterator[None]:
+def timing_lock(
+    device: str = "cpu", log: Callable[[str], None] = lambda _line: None
+) -> contextlib.AbstractContextManager[None]:
     """Holds this machine's right to time on ``device`` while the block runs; waits for it, and says so.
-
-    The lock is the system's (flock): it goes with its process, however that ends, and needs no clean-up.
 
     Args:
         device: what is timed, ``cpu``, ``gpu``; each has a lock of its own.
@@ -26,13 +25,26 @@ def timing_lock(device: str = "cpu", log: Callable[[str], None] = lambda _line: 
     Raises:
         CannotWriteError: when the folder of temporary files takes no file.
     """
-    path = Path(tempfile.gettempdir()) / f"edgewright-timing-{re.sub('[^a-z0-9]', '-', device.lower())}.lock"
+    waiting = f"waiting: another edgewright is timing on the {device.lower()} of this machine"
+    return machine_lock(f"timing-{device.lower()}", waiting, log)
+
+
+@contextlib.contextmanager
+def machine_lock(name: str, waiting: str, log: Callable[[str], None] = lambda _line: None) -> Iterator[None]:
+    """Holds a lock of this machine while the block runs; says ``waiting`` when somebody else has it.
+
+    The lock is the system's (flock): it goes with its process, however that ends, and needs no clean-up.
+
+    Raises:
+        CannotWriteError: when the folder of temporary files takes no file.
+    """
+    path = Path(tempfile.gettempdir()) / f"edgewright-{re.sub('[^a-z0-9]', '-', name)}.lock"
     descriptor = _open(path)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log(f"waiting: another edgewright is timing on the {device} of this machine")
+            log(waiting)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

@@ -1,0 +1,116 @@
+"""The rules of a gate-grade measurement as values: presets, warm-up, windows, and what voids a run.
+
+``docs/measurement.md`` explains them. The unit of everything inferential is a run: a fresh process that imports, loads,
+warms up and measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from edgewright.core.errors import UsageError
+
+BATCH_BELOW_NS = 100_000
+"""Inferences shorter than this are timed several at a time (``batch_mean``): the clock itself takes some 50 ns."""
+BATCH_NS = 1_000_000
+DRIFT_LIMIT = 0.02
+"""A run whose window medians change by more than this share from end to end carries the flag ``drift``."""
+STOLEN_LIMIT = 0.02
+"""A run is void when the hypervisor took more than this share of the machine's processor time during it."""
+REPEAT_LIMIT = 0.90
+"""One sample repeated must take at least this share of the time of distinct ones; less smells of a cache."""
+MOST_ATTEMPTS = 3
+"""How often a run is made before what disturbs it is accepted and flagged."""
+HUNDRED = 100
+"""The inference after which memory is read a last time."""
+LEAST_RUN_INFERENCES, LEAST_RUN_SECONDS = 64, 1.0
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much is measured in all; both ``inferences`` and ``seconds`` must be reached, split evenly over the runs."""
+
+    name: str
+    inferences: int
+    seconds: float
+    runs: int
+
+    @property
+    def run_inferences(self) -> int:
+        """The fewest inferences of one run."""
+        return max(LEAST_RUN_INFERENCES, -(-self.inferences // self.runs))
+
+    @property
+    def run_seconds(self) -> float:
+        """The fewest seconds of one run."""
+        return max(LEAST_RUN_SECONDS, self.seconds / self.runs)
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        one.name: one
+        for one in (
+            Preset("rapid", 64, 6, 3),
+            Preset("quick", 128, 10, 5),
+            Preset("standard", 1024, 60, 10),
+            Preset("certify", 1024, 600, 20),
+        )
+    }
+)
+"""The four of MLPerf's style: a look, a check, a report, a certificate."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Consecutive inferences whose median is one point of a series: at least ``inferences`` and ``seconds``.
+
+    A window of a slow model ends after ``most_seconds`` all the same, or warming up would take minutes.
+    """
+
+    inferences: int = 20
+    seconds: float = 0.2
+    most_seconds: float = 2.0
+
+    def is_full(self, inferences: int, seconds: float) -> bool:
+        """True when that much makes a window."""
+        return (inferences >= self.inferences and seconds >= self.seconds) or seconds >= self.most_seconds
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """When an engine is warm: the last ``windows`` medians span less than ``span`` and their trend is below ``trend``.
+
+    Found once per bundle and target; the count is then frozen for all runs. A machine that is not steady after
+    ``most_seconds`` is not warming up but disturbed: the status is ``unsteady`` and each run warms for
+    ``unsteady_seconds``.
+    """
+
+    windows: int = 5
+    span: float = 0.03
+    trend: float = 0.01
+    least_inferences: int = 10
+    least_seconds: float = 1.0
+    most_seconds: float = 30.0
+    unsteady_seconds: float = 3.0
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """All rules of one measurement."""
+
+    preset: Preset
+    windows: Windows = Windows()
+    warm_up: WarmUp = WarmUp()
+
+
+def protocol_named(preset: str) -> Protocol:
+    """The protocol of a preset.
+
+    Raises:
+        UsageError: when there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset '{preset}'", f"There are {', '.join(PRESETS)}.")
+    return Protocol(PRESETS[preset])
