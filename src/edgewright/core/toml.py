@@ -51,7 +51,8 @@ class Table:
         self._asked: set[str] = set()
 
     def has(self, key: str) -> bool:
-        """True when the field is written at all."""
+        """True when the field is written at all; a field asked for in this way is known here."""
+        self._asked.add(key)
         return key in self._data
 
     def keys(self) -> tuple[str, ...]:
@@ -76,10 +77,11 @@ class Table:
 
     def optional_count(self, key: str, lowest: int = 0) -> int | None:
         """A whole number, or None where the field is absent."""
-        if not self.has(key):
-            self._asked.add(key)
-            return None
-        return self.count(key, lowest=lowest)
+        return self.count(key, lowest=lowest) if self.has(key) else None
+
+    def optional_choice(self, key: str, choices: tuple[str, ...]) -> str | None:
+        """One of a fixed set of words, or None where the field is absent."""
+        return self.choice(key, choices) if self.has(key) else None
 
     def number(self, key: str, default: float | None = None, lowest: float = -math.inf) -> float:
         """A finite number from ``lowest`` up; required unless it has a default."""
@@ -121,6 +123,20 @@ class Table:
                 self.complain(f"{key}[{index}]", _not_one_of(item, allowed))
             else:
                 found.append(item)
+        return tuple(found)
+
+    def numbers(self, key: str, default: tuple[float, ...] | None = None) -> tuple[float, ...]:
+        """A list of finite numbers, or a single one; required unless it has a default."""
+        value = self._take(key, default)
+        if value is None:
+            return ()
+        items = value if isinstance(value, list | tuple) else (value,)
+        found = []
+        for index, item in enumerate(items):
+            if isinstance(item, bool) or not isinstance(item, int | float) or not math.isfinite(item):
+                self.complain(f"{key}[{index}]", f"{_shown(item)} is not a finite number")
+            else:
+                found.append(float(item))
         return tuple(found)
 
     def pair(self, key: str, lowest: int = 0) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What a data set is, and how one is divided."""
+"""What a data set is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from edgewright.core.errors import UsageError
-from edgewright.core.tensors import Array, Feeds, TensorSpec
+from edgewright.core.tensors import Array, Feeds
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,8 @@ class DataSet(ABC):
     name: str
     """A word for reports: the file's name, never a path."""
     labelled: bool
+    warnings: tuple[str, ...] = ()
+    """What the user should know of this data before trusting a figure made with it."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -42,6 +43,11 @@ class DataSet(ABC):
     @property
     def groups(self) -> Sequence[str] | None:
         """The source of each sample (photo, speaker): a split keeps a source on one side. None if unknown."""
+        return None
+
+    @property
+    def fingerprints(self) -> Sequence[bytes] | None:
+        """A hash of each sample's feeds: equal ones are the same sample given twice. None if unknown."""
         return None
 
     def __iter__(self) -> Iterator[Feeds]:
@@ -77,27 +83,8 @@ class Subset(DataSet):
         groups = self.parent.groups
         return None if groups is None else [groups[index] for index in self.indices]
 
-
-def open_data(text: str, specs: tuple[TensorSpec, ...]) -> DataSet:
-    """Opens DATA as the command line has it: ``file.npz``, a folder, or ``module:factory``.
-
-    Args:
-        text: what the user typed.
-        specs: the model's inputs, which decide how arrays are cut and checked.
-
-    Raises:
-        BadInputError: naming the file, the array and the rule.
-        UsageError: a factory that is missing or raises.
-    """
-    del specs
-    raise UsageError(f"cannot read data '{text}'", "Give an .npz file, a folder, or module:factory.")
-
-
-def split(data: DataSet, shares: Sequence[float], seed: int) -> tuple[DataSet, ...]:
-    """Divides into disjoint parts of about the given shares; samples of one group stay together. Deterministic.
-
-    Raises:
-        BadInputError: when there are fewer samples (or groups) than parts.
-    """
-    del shares, seed
-    return (data,)
+    @property
+    def fingerprints(self) -> Sequence[bytes] | None:
+        """The parent's fingerprints of these samples."""
+        prints = self.parent.fingerprints
+        return None if prints is None else [prints[index] for index in self.indices]
