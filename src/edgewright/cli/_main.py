@@ -18,6 +18,9 @@ import edgewright
 from edgewright.cli import _console
 from edgewright.core.errors import EdgewrightError, ExitCode
 
+_EXTRAS = {"onnx": "compile", "onnx_ir": "compile", "onnxscript": "compile", "torch": "torch", "PIL": "images"}
+"""Library -> the extra that brings it: what a device does without until somebody compiles there."""
+
 
 class Verb(Protocol):
     """What a module of this package offers: ``edgewright NAME`` is the module NAME."""
@@ -59,6 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output left (`edgewright targets | head`): no fault, and stdout must not be flushed again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.OK)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            _report_bug(error)
+            return int(ExitCode.BUG)
+        _console.fail(f"this needs {error.name}, which is not installed", f'Type: pip install "edgewright[{extra}]"')
+        return int(ExitCode.UNAVAILABLE)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug becomes exit 70, its trace a file
         _report_bug(error)
         return int(ExitCode.BUG)
