@@ -46,8 +46,8 @@ class Spool:
                     entries.append(None)
                     continue
                 data = np.ascontiguousarray(array).tobytes()
-                self._write(data)
                 entries.append((self._end, array.dtype.str, array.shape))
+                self._write(data)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
