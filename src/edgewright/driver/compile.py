@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -10,34 +10,30 @@ from edgewright.benchmarks.accuracy import default_metric
 from edgewright.compiler.intake.source import load_model
 from edgewright.compiler.site import Absent, Site
 from edgewright.core.data import open_data
-from edgewright.core.errors import CannotWriteError, EdgewrightError, ExitCode, UsageError
+from edgewright.core.errors import EdgewrightError, UsageError
 from edgewright.core.workdir import working_folder
 from edgewright.driver import package
 from edgewright.driver.depfile import files_read, write_depfile
+from edgewright.driver.finish import Winner, finish
 from edgewright.driver.job import Job, Lane
 from edgewright.driver.judge import Judge
+from edgewright.driver.latency import check_latency, slower_than_float
+from edgewright.driver.outputs import Group, output_groups
 from edgewright.driver.plan_file import read_plan
 from edgewright.driver.presence import backend_for, presence
 from edgewright.driver.proof import prove
 from edgewright.driver.recipe import read_recipe
 from edgewright.driver.reference import Answers, ReferenceExecutor
 from edgewright.driver.report import CompileReport, TargetReport
-from edgewright.driver.request import SUFFIX, CompileRequest
+from edgewright.driver.request import CompileRequest
 from edgewright.driver.selection import Contender, Selection
 from edgewright.driver.sets import open_sets
 from edgewright.driver.workshop import Workshop, require_supported
 from edgewright.targets.detect import this_host
-from edgewright.targets.load import load_targets
 from edgewright.targets.schema import Target
 
-
-@dataclass(frozen=True)
-class Group:
-    """What becomes one bundle: the targets that compete for it, and where it goes."""
-
-    name: str
-    targets: tuple[Target, ...]
-    out: Path
+RETRIES = 2
+"""How often a candidate that missed when it was proven is tuned again."""
 
 
 def compile_model(request: CompileRequest) -> CompileReport:
@@ -64,28 +60,6 @@ def compile_model(request: CompileRequest) -> CompileReport:
         written = [one.bundle for one in report.targets if one.bundle is not None]
         write_depfile(request.depfile, written, files_read(request))
     return report
-
-
-def output_groups(request: CompileRequest, *, create: bool = True) -> list[Group]:
-    """One group per ``--target``, with its output checked before any long work (and its folder made, if ``create``).
-
-    Raises:
-        UsageError: unknown targets, or the same output twice.
-        CannotWriteError: an output folder that cannot be used.
-    """
-    several = len(request.targets) > 1
-    groups = []
-    for text in request.targets:
-        targets = load_targets(text)
-        name = targets[0].name if len(targets) == 1 else targets[0].hardware
-        out = request.out / f"{name.replace('/', '-')}{SUFFIX}" if several else request.out
-        groups.append(Group(name, targets, out))
-    names = [group.name for group in groups]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise UsageError(f"target {', '.join(sorted(twice))} is given twice", "Name each target once.")
-    if create:
-        _check_output(request.out, folder=several)
-    return groups
 
 
 def open_job(request: CompileRequest, target: Target, workdir: Path) -> tuple[Job, tuple[str, ...]]:
@@ -137,16 +111,41 @@ def compile_group(job: Job, group: Group) -> TargetReport:
     else:
         plan = read_plan(job.request.plan)
         contenders, because = iter([selection.planned(plan.choice)]), plan.because
+    contender, proof = _proven(job, selection, contenders)
+    latency = check_latency(job, contender, proof)
+    slower = slower_than_float(job, selection, contender, proof)
+    return finish(job, group, Winner(contender, proof, latency, (slower,) if slower else ()), because)
+
+
+def _proven(job: Job, selection: Selection, contenders: Iterator[Contender]) -> tuple[Contender, package.Proof]:
+    """The first contender that keeps the limit on the proof set, else the one that misses by least.
+
+    One that held on the selection set and misses here is tuned again to a limit that is stricter by what it missed.
+    """
     best: tuple[Contender, package.Proof] | None = None
-    for contender in contenders:
-        proof = prove(job, contender)
-        if proof.limits.drop_met is not False:
-            return _write(job, group, contender, proof, because, missed=False)
-        job.request.log(f"  {contender.trial.choice.title} held on the selection set and misses on the proof set")
-        if best is None or _drop(proof) < _drop(best[1]):
-            best = (contender, proof)
+    for first in contenders:
+        contender: Contender | None = first
+        for _ in range(1 + RETRIES):
+            if contender is None:
+                break
+            proof = prove(job, contender)
+            if best is None or _drop(proof) < _drop(best[1]):
+                best = (contender, proof)
+            if proof.limits.drop_met is not False:
+                return contender, proof
+            over = _drop(proof) - job.request.budget.max_drop
+            if not contender.holds:
+                break
+            job.request.log(
+                f"  {contender.trial.choice.title} held on the selection set, misses by {over:.4f} when proven"
+            )
+            contender = selection.stricter(contender, over)
     assert best is not None
-    return _write(job, group, *best, because, missed=True)
+    return best
+
+
+def _drop(proof: package.Proof) -> float:
+    return float("inf") if proof.accuracy is None or proof.accuracy.drop is None else proof.accuracy.drop
 
 
 def _lanes(job: Job, group: Group) -> list[Lane]:
@@ -189,62 +188,3 @@ def open_lane(job: Job, target: Target) -> Lane:
     )
     judge = None if sets is None else Judge(job.metric, job.recipe.decode, job.answers)
     return Lane(target, presence(target, backend), Workshop(backend, site, job.recipe), judge)
-
-
-def _write(
-    job: Job, group: Group, contender: Contender, proof: package.Proof, because: object, *, missed: bool
-) -> TargetReport:
-    built, target = contender.trial.built, contender.lane.target
-    out = group.out.with_name(f"{group.out.stem}.missed{group.out.suffix}") if missed else group.out
-    recipe_digest = job.recipe_digest(target)
-    digest = package.write(out, job.original, target, built, proof, recipe_digest=recipe_digest, because=because)
-    problem = remedy = ""
-    if missed and proof.accuracy is not None:
-        drop, limit = proof.accuracy.drop or 0.0, job.request.budget.max_drop
-        problem = (
-            f"{target.name}: the best found loses {drop:.4f} of {job.metric}, {drop - limit:.4f} more than --max-drop"
-        )
-        remedy = f"It is in {out}. Allow a larger --max-drop, give more calibration data, or leave --precision to auto."
-    return TargetReport(
-        target=target.name,
-        exit_code=ExitCode.LIMIT_MISSED if missed else ExitCode.OK,
-        bundle=out,
-        digest=digest,
-        precision=built.choice.precision,
-        candidate=built.choice.title,
-        size_bytes=built.artifact.size_bytes,
-        original_bytes=job.original.size_bytes,
-        accuracy=proof.accuracy,
-        problem=problem,
-        remedy=remedy,
-        notes=(*_marks(contender), *package.float_notes(built.journal)),
-        recipe_digest=recipe_digest,
-        plan_digest=built.choice.digest,
-    )
-
-
-def _marks(contender: Contender) -> list[str]:
-    presence_ = contender.lane.presence
-    kept = contender.trial.choice.kept_float
-    lines = [] if presence_.mark == "measured" else [f"{presence_.mark}: {presence_.reason}"]
-    return [*lines, *([f"{len(kept)} layers stay float to keep the accuracy: {', '.join(kept)}"] if kept else [])]
-
-
-def _drop(proof: package.Proof) -> float:
-    return float("inf") if proof.accuracy is None or proof.accuracy.drop is None else proof.accuracy.drop
-
-
-def _check_output(out: Path, *, folder: bool) -> None:
-    if folder:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CannotWriteError(
-                f"cannot use {out} as a folder: {error.strerror}", "Give -o another name."
-            ) from error
-    elif out.is_dir():
-        raise CannotWriteError(
-            f"{out} is a folder; with one target -o names a file", f"Try -o {out / ('model' + SUFFIX)}."
-        )
-    elif not out.parent.is_dir():
-        raise CannotWriteError(f"the folder {out.parent} does not exist", f"Type: mkdir -p {out.parent}")

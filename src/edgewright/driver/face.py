@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.backends import Session, open_isolated
+from edgewright.benchmarks.bench import artifact_of
 from edgewright.core import bundle as core_bundle
 from edgewright.core.budget import Budget
 from edgewright.core.bundle import Manifest
 from edgewright.core.errors import LimitMissedError
-from edgewright.driver.compile import compile_model
 from edgewright.driver.request import CompileRequest
-from edgewright.driver.verify import VerifyReport, artifact_of, verify_bundle
+from edgewright.driver.verify import VerifyReport, verify_bundle
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +79,8 @@ def compile(  # noqa: A001 - the word users know; nobody imports the builtin's n
         LimitMissedError: a limit was missed; the best found is beside ``out`` with ``.missed`` in its name.
         EdgewrightError: anything else that is wrong, in one message.
     """
+    from edgewright.driver.compile import compile_model  # a device opens bundles without the compiler installed
+
     request = CompileRequest(
         model=str(model),
         targets=(target,),

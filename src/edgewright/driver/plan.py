@@ -8,8 +8,9 @@ from edgewright.compiler.pass_base import Stage
 from edgewright.core.errors import EdgewrightError, ExitCode
 from edgewright.core.workdir import working_folder
 from edgewright.driver.choice import Choice, float_choices, int8_choices
-from edgewright.driver.compile import Group, open_job, open_lane, output_groups
+from edgewright.driver.compile import open_job, open_lane
 from edgewright.driver.job import Job, Lane
+from edgewright.driver.outputs import Group, output_groups
 from edgewright.driver.request import CompileRequest
 
 

@@ -66,6 +66,21 @@ class Selection:
         yield from [one for one in fitting if one.holds]
         yield from sorted((one for one in fitting if not one.holds), key=lambda one: one.trial.drop or 0.0)
 
+    def stricter(self, contender: Contender, over: float) -> Contender | None:
+        """The candidate tuned again, to a limit tightened by twice what it missed when it was proven; None if float."""
+        judge, sets = contender.lane.judge, self.job.sets
+        if contender.trial.choice.precision != "int8" or judge is None or sets is None or self.job.request.plan:
+            return None
+        limit = self.job.request.budget.max_drop - 2 * over
+        trials = self.job.request.trials
+        tuner = Tuner(contender.lane.workshop, judge, sets.select, limit, trials, self.log)
+        choice = contender.trial.choice
+        trial = attempt(lambda: tuner.tune(choice), f"{contender.lane.target.name} {choice.title}", self.log)
+        if trial is None or trial.choice == choice:
+            return None
+        self._note(replace(contender, trial=trial), f"tuned again to a limit of {limit:.4f}")
+        return replace(contender, trial=trial)
+
     def planned(self, choice: Choice) -> Contender:
         """The candidate of a plan, built and not measured.
 
@@ -110,7 +125,7 @@ class Selection:
             for choice in int8_choices(lane.target)
             if (one := self._plain(lane, choice, tunable=True))
         ]
-        timed = self._timed([*floats, *drafts])
+        timed = self.timed([*floats, *drafts])
         floats, drafts = timed[: len(floats)], timed[len(floats) :]
         limits = [one.time_ms for one in floats if one.holds and one.time_ms is not None]
         kept = list(floats)
@@ -123,7 +138,7 @@ class Selection:
             if tuned is None:
                 continue
             if tuned is not draft:
-                tuned = self._timed([tuned])[0]
+                tuned = self.timed([tuned])[0]
             kept.append(tuned)
             if tuned.holds and tuned.time_ms is not None:
                 best_ms = min(tuned.time_ms, best_ms or tuned.time_ms)
@@ -165,7 +180,7 @@ class Selection:
         self._note(contender, "holds" if contender.holds else f"misses after {tuner.spent} trials")
         return contender
 
-    def _timed(self, found: list[Contender]) -> list[Contender]:
+    def timed(self, found: list[Contender], seconds_per_arm: float = SECONDS_PER_ARM) -> list[Contender]:
         """Search-grade times where the lane's hardware is this machine's; they decide and are never reported."""
         arms = [one for one in found if one.lane.presence.timed]
         if not arms or self.job.request.plan is not None:
@@ -174,7 +189,7 @@ class Selection:
         threads = arms[0].lane.target.threads
         times = time_arms(
             [Arm(str(place), one.trial.built.artifact, feeds) for place, one in enumerate(arms)],
-            seconds_per_arm=SECONDS_PER_ARM,
+            seconds_per_arm=seconds_per_arm,
             threads=threads,
         )
         by_name = {timing.name: timing.median_ms for timing in times}
@@ -184,7 +199,7 @@ class Selection:
     def _fastest_first(self, found: list[Contender], *, again: bool = False) -> list[Contender]:
         holding = [one for one in found if one.holds]
         if len(holding) > 1 and (again or any(one.time_ms is None for one in holding)):
-            holding = self._timed(holding)
+            holding = self.timed(holding)
         rest = [one for one in found if not one.holds]
         ranked: list[Contender] = []
         while holding:

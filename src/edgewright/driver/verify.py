@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.backends import Artifact, open_isolated
+from edgewright.benchmarks.bench import artifact_of
 from edgewright.core.bundle import Bundle, open_bundle
 from edgewright.core.compare import worst_error
 from edgewright.core.errors import EngineError, ExitCode
@@ -75,21 +76,6 @@ def verify_bundle(path: Path, threads: int | None = None) -> VerifyReport:
     checks.extend(numbers)
     failed = any(check.state == "failed" for check in checks)
     return _report(path, bundle, checks, ExitCode.LIMIT_MISSED if failed else ExitCode.OK)
-
-
-def artifact_of(bundle: Bundle, folder: Path) -> Artifact:
-    """The engine of ``bundle`` as it lies in ``folder``."""
-    manifest = bundle.manifest
-    return Artifact(
-        backend=manifest.backend.name,
-        folder=folder,
-        entry=manifest.backend.entry,
-        files=bundle.engine_files,
-        inputs=manifest.inputs,
-        outputs=manifest.outputs,
-        properties=manifest.backend.properties,
-        versions=manifest.backend.versions,
-    )
 
 
 def _report(path: Path, bundle: Bundle, checks: list[Check], code: ExitCode) -> VerifyReport:
