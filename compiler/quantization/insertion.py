@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from edgewright.compiler.quantization.grid import FloatArray, Grid, grid_over
+from edgewright.compiler.quantization.grid import Grid, grid_over
 from edgewright.compiler.quantization.placement import Placement, QuantizedOp, is_constant
+from edgewright.compiler.quantization.prepare import numbers
 from edgewright.compiler.quantization.weights import QuantizedTensor, bias_floor, quantize_bias, quantize_weight
 from edgewright.targets.schema import QuantRule
 
@@ -56,12 +57,12 @@ def quantized_weight(op: QuantizedOp, input_grid: Grid, policy: WeightPolicy) ->
     """The codes of an anchor's weight, None for operators without one."""
     if op.weight is None:
         return None
-    weight = constant(op.node.inputs[op.weight])
+    weight = numbers(op.node.inputs[op.weight])
     axis = weight_axis(op, policy.rule)
     reach = np.abs(weight).max(axis=tuple(index for index in range(weight.ndim) if index != axis))
     floor = None
     if op.bias is not None:
-        bias = constant(op.node.inputs[op.bias])
+        bias = numbers(op.node.inputs[op.bias])
         reach = np.broadcast_to(reach, bias.shape)
         floor = bias_floor(bias, float(input_grid.scale), reach)
     return quantize_weight(weight, axis, bits=weight_bits(policy.rule), clip=policy.clip, bias_floor=floor)
@@ -80,22 +81,15 @@ def weight_axis(op: QuantizedOp, rule: QuantRule) -> int | None:
     return axis
 
 
-def constant(value: ir.Value | None) -> FloatArray:
-    """The numbers of an initializer, float32."""
-    assert value is not None
-    assert value.const_value is not None
-    return np.asarray(value.const_value.numpy(), np.float32)
-
-
 def _write_constants(op: QuantizedOp, grids: Mapping[ir.Value, Grid], policy: WeightPolicy, writer: _Writer) -> None:
     node = op.node
     for index in op.activations:
         value = node.inputs[index]
         if value is not None and is_constant(value):
-            numbers = constant(value)
-            low, high = float(numbers.min(initial=0.0)), float(numbers.max(initial=0.0))
+            reals = numbers(value)
+            low, high = float(reals.min(initial=0.0)), float(reals.max(initial=0.0))
             grid = grid_over(low, high, policy.rule.activation, policy.rule.activation_symmetric)
-            writer.store(node, index, QuantizedTensor(grid.codes(numbers), grid))
+            writer.store(node, index, QuantizedTensor(grid.codes(reals), grid))
     source = node.inputs[op.activations[0]]
     if op.weight is None or source is None:
         return
@@ -103,7 +97,7 @@ def _write_constants(op: QuantizedOp, grids: Mapping[ir.Value, Grid], policy: We
     assert weight is not None
     writer.store(node, op.weight, weight)
     if op.bias is not None:
-        bias = constant(node.inputs[op.bias])
+        bias = numbers(node.inputs[op.bias])
         writer.store(node, op.bias, quantize_bias(bias, float(grids[source].scale), weight.grid))
 
 
@@ -134,7 +128,7 @@ def clamp_bounds(clamp: ir.Node) -> tuple[float, float]:
     bounds = [-float("inf"), float("inf")]
     for index, value in enumerate(clamp.inputs[1:3]):
         if value is not None:
-            bounds[index] = float(constant(value))
+            bounds[index] = float(numbers(value))
     return bounds[0], bounds[1]
 
 

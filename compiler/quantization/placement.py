@@ -83,6 +83,8 @@ def place(graph: ir.Graph, scheme: QuantScheme, keep_float: frozenset[str], keep
     for node in graph:
         if node.domain not in ("", "ai.onnx") or node.op_type not in scheme.op_kinds:
             continue
+        if _computes_integers(node):
+            continue
         reason = _kept(node, keep_float, keep_kinds) or _refusal(node)
         if reason is None:
             found[node] = _quantized_op(node)
@@ -94,6 +96,12 @@ def place(graph: ir.Graph, scheme: QuantScheme, keep_float: frozenset[str], keep
     moved = {op.output for op in ops if op.operator.role is Role.MOVER}
     carried = frozenset() if scheme.quantize_outputs else frozenset(moved & set(grids))
     return Placement(ops, grids, produced, carried, refused)
+
+
+def _computes_integers(node: ir.Node) -> bool:
+    """True for arithmetic on sizes and indices, which is nobody's loss of speed."""
+    kind = node.outputs[0].dtype
+    return kind is not None and not kind.is_floating_point()
 
 
 def _kept(node: ir.Node, keep_float: frozenset[str], keep_kinds: frozenset[str]) -> str | None:
@@ -117,7 +125,7 @@ def _refusal(node: ir.Node) -> str | None:
         return "it computes a constant"
     for value in [*activations, node.outputs[0]]:
         if value is not None and value.dtype not in (ir.DataType.FLOAT, None):
-            return f"it works on {value.dtype.name.lower()}" if value.dtype else None
+            return f"it works on {'no known type' if value.dtype is None else value.dtype.name.lower()}"
         if value is not None and _is_dequantized(value):
             return "it is quantised already"
     return _weight_refusal(node, operator) if operator.role is Role.ANCHOR else None

@@ -4,42 +4,96 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from edgewright.compiler.graphs import integers, is_standard, opset_of, sole_consumer, working_copy
+from edgewright.compiler.intake.opset import upgrade_opset
+from edgewright.core.errors import UnavailableError
 from edgewright.core.model import OnnxModel
 
 FIRST_OPSET = 13
 """The first opset whose Q/DQ take one scale per channel."""
 
 
-def prepare(model: OnnxModel) -> OnnxModel:
+def prepare(model: OnnxModel, *, pool_means: bool = False) -> OnnxModel:
     """An equivalent copy of ``model`` that can be quantised.
 
     Every node of the main graph has a name afterwards, the same on every call for the same model: ``keep_float`` and
     damage ranking refer to nodes by it.
+
+    Args:
+        model: stays as it is.
+        pool_means: write means over height and width as GlobalAveragePool, where that has an integer kernel.
+
+    Raises:
+        UnavailableError: the model's opset is too old and cannot be raised.
     """
-    copy = _at_least(model.copy(), FIRST_OPSET)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy.ir)
+    upgraded = upgrade_opset(model, FIRST_OPSET)
+    if opset_of(upgraded.ir) < FIRST_OPSET:
+        raise UnavailableError(
+            f"int8 needs opset {FIRST_OPSET}, and {model.name} of opset {opset_of(model.ir)} cannot be converted",
+            "Export the model again with a newer opset, or compile in float.",
+        )
+    copy = working_copy(upgraded)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
     # Up to IR version 3 initializers had to be listed as inputs too; a weight that can be overridden cannot be int8.
-    copy.ir.graph.inputs[:] = [value for value in copy.ir.graph.inputs if not value.is_initializer()]
-    common.ShapeInferencePass()(copy.ir)
-    taken = {node.name for node in copy.ir.graph if node.name}
-    for index, node in enumerate(copy.ir.graph):
+    copy.graph.inputs[:] = [value for value in copy.graph.inputs if not value.is_initializer()]
+    common.ShapeInferencePass(check_type=False, strict_mode=False)(copy)
+    if pool_means:
+        _pool_means(copy.graph)
+    _name_nodes(copy.graph)
+    return replace(model, ir=copy)
+
+
+def _name_nodes(graph: ir.Graph) -> None:
+    taken = {node.name for node in graph if node.name}
+    for index, node in enumerate(graph):
         if not node.name:
             name = f"{node.op_type}_{index}"
             while name in taken:
                 name += "_"
             taken.add(name)
             node.name = name
-    return replace(copy)
 
 
-def _at_least(model: OnnxModel, opset: int) -> OnnxModel:
-    """``model`` at ``opset`` or above: per-channel Q/DQ and 8-bit MaxPool need it."""
-    if model.ir.opset_imports.get("", opset) >= opset:
-        return model
-    from onnx import version_converter
+def _pool_means(graph: ir.Graph) -> None:
+    """``ReduceMean`` over the last two of four axes is ``GlobalAveragePool``, and ``Flatten`` where it drops them."""
+    for node in list(graph):
+        if not is_standard(node, "ReduceMean") or node.inputs[0] is None or node.outputs[0].is_graph_output():
+            continue
+        source, result = node.inputs[0], node.outputs[0]
+        axes = node.attributes.get_ints("axes", None) if len(node.inputs) < 2 else integers(node.inputs[1])
+        if axes is None or source.shape is None or len(source.shape) != 4:
+            continue
+        if sorted(axis % 4 for axis in axes) != [2, 3] or not _feeds_matrix(result):
+            continue
+        pool = ir.node("GlobalAveragePool", [source], name=node.name)
+        pool.outputs[0].name = f"{result.name}_pooled"
+        pool.outputs[0].type = source.type
+        pool.outputs[0].shape = ir.Shape([*source.shape[:2], 1, 1])
+        last = pool
+        if not node.attributes.get_int("keepdims", 1):
+            last = ir.node("Flatten", [pool.outputs[0]], {"axis": 1}, name=f"{node.name}_flatten")
+        graph.insert_before(node, [pool] if last is pool else [pool, last])
+        name = result.name
+        result.name = f"{name}_mean"
+        last.outputs[0].name, last.outputs[0].type, last.outputs[0].shape = name, result.type, result.shape
+        result.replace_all_uses_with(last.outputs[0])
+        graph.remove(node, safe=True)
 
-    converted = version_converter.convert_version(ir.to_proto(model.ir), opset)
-    return replace(model, ir=ir.from_proto(converted))
+
+def _feeds_matrix(value: ir.Value) -> bool:
+    """True when a matrix product or convolution reads the mean: then codes pay."""
+    reader = sole_consumer(value)
+    while reader is not None and is_standard(reader, "Reshape", "Flatten", "Squeeze"):
+        reader = sole_consumer(reader.outputs[0])
+    return is_standard(reader, "Gemm", "MatMul", "Conv")
+
+
+def numbers(value: ir.Value | None) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """The contents of an initializer, float32."""
+    assert value is not None
+    assert value.const_value is not None
+    return np.asarray(value.const_value.numpy(), np.float32)

@@ -1,0 +1,110 @@
+"""All decisions about one model before anything is written: what is quantised, on which grids, and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx_ir as ir
+
+from edgewright.compiler.quantization.calibration import calibrate, merged
+from edgewright.compiler.quantization.grid import Grid
+from edgewright.compiler.quantization.insertion import WeightPolicy
+from edgewright.compiler.quantization.placement import Placement, place
+from edgewright.compiler.quantization.prepare import prepare
+from edgewright.compiler.quantization.ranges import choose_grid
+from edgewright.compiler.site import Site
+from edgewright.core.errors import UsageError
+from edgewright.core.model import OnnxModel
+from edgewright.targets.schema import QuantRule, QuantScheme
+
+
+@dataclass(frozen=True)
+class StaticOptions:
+    """How static int8 is written; the defaults are what the target prefers."""
+
+    scheme: str = ""
+    """Name of one of the target's static schemes; empty for the first of them."""
+    ranges: Literal["mse", "minmax", "percentile"] = "mse"
+    percentile: float = 99.99
+    """Of each activation's values that its range keeps, with ``ranges = "percentile"``."""
+    keep_float: tuple[str, ...] = ()
+    """Nodes, by name, to leave in float."""
+    keep_kinds: tuple[str, ...] = ()
+    """Operator kinds to leave in float."""
+    samples: int = 256
+    """At most so many calibration samples are used."""
+
+    def __post_init__(self) -> None:
+        if self.ranges not in ("mse", "minmax", "percentile"):
+            raise ValueError(f"ranges: '{self.ranges}' is none of mse, minmax, percentile")
+        if not 90.0 < self.percentile <= 100.0:
+            raise ValueError(f"percentile: {self.percentile} is not in (90, 100]")
+        if self.samples < 1:
+            raise ValueError(f"samples: {self.samples} is not positive")
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizationPlan:
+    """A prepared model and what is to be done to it."""
+
+    model: OnnxModel
+    """In float; a copy of its own that may be rewritten."""
+    scheme: QuantScheme
+    placement: Placement
+    grids: Mapping[ir.Value, Grid]
+    """For each tensor of the placement."""
+    policy: WeightPolicy
+
+    @property
+    def graph(self) -> ir.Graph:
+        """The main graph."""
+        return self.model.ir.graph
+
+
+def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> QuantizationPlan:
+    """Decides how ``model`` is quantised for ``site.target``; calibrates where something is.
+
+    Raises:
+        UsageError: the target has no such scheme, or there are no calibration samples.
+        BadInputError: an activation is not finite on a sample.
+    """
+    rule = site.target.int8
+    if rule is None:
+        raise UsageError(f"{site.target.name} has no int8", "Choose another precision or target.")
+    scheme = static_scheme(rule, options.scheme, site.target.name)
+    prepared = prepare(model, pool_means="GlobalAveragePool" in scheme.op_kinds)
+    placement = place(prepared.ir.graph, scheme, frozenset(options.keep_float), frozenset(options.keep_kinds))
+    grids: dict[ir.Value, Grid] = {}
+    if placement.ops:
+        sources = {group: placement.sources(group) for group in dict.fromkeys(placement.grids.values())}
+        wanted = [value.name or "" for members in sources.values() for value in members]
+        observed = calibrate(prepared, wanted, site, options.samples)
+        chosen = {
+            group: choose_grid(
+                merged([observed[value.name or ""] for value in members]),
+                rule.activation,
+                rule.activation_symmetric,
+                options.ranges,
+                options.percentile,
+            )
+            for group, members in sources.items()
+        }
+        grids = {value: chosen[group] for value, group in placement.grids.items()}
+    return QuantizationPlan(prepared, scheme, placement, grids, WeightPolicy(rule))
+
+
+def static_scheme(rule: QuantRule, name: str, target: str) -> QuantScheme:
+    """The static scheme called ``name``, or the first one when that is empty.
+
+    Raises:
+        UsageError: when there is none; the message lists those there are.
+    """
+    schemes = {scheme.name: scheme for scheme in rule.schemes if scheme.kind == "static"}
+    if name == "" and schemes:
+        return next(iter(schemes.values()))
+    if name not in schemes:
+        listed = ", ".join(schemes) or "none"
+        raise UsageError(f"{target} has no static int8 scheme '{name}'", f"There are: {listed}.")
+    return schemes[name]
