@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -21,6 +22,7 @@ from edgewright.compiler.pass_base import Note, Outcome
 from edgewright.core.model import OnnxModel
 from edgewright.core.tensors import Array
 
+Attribute: TypeAlias = int | float | str | Sequence[int] | Sequence[float]
 _NOTES_PER_TEXT = 3
 """A text that applies to more subjects than this becomes one note with their number."""
 
@@ -76,7 +78,7 @@ class Rewriting:
         before: ir.Node,
         op_type: str,
         inputs: Sequence[ir.Value | None],
-        attributes: dict[str, int | float | str | Sequence[int]] | None = None,
+        attributes: Mapping[str, Attribute] | Sequence[ir.Attr] = (),
         *,
         domain: str = "",
         hint: str = "",
@@ -87,8 +89,10 @@ class Rewriting:
         output = ir.Value(name=self.unique(f"{hint}.{op_type}"))
         if like is not None:
             output.type, output.shape = copy.copy(like.type), like.shape.copy() if like.shape is not None else None
-        node = ir.node(op_type, list(inputs), attributes or {}, domain=domain, outputs=[output])
-        node.name = self.unique(hint)
+        given = (
+            ir.convenience.convert_attributes(dict(attributes)) if isinstance(attributes, Mapping) else list(attributes)
+        )
+        node = ir.Node(domain, op_type, list(inputs), given, outputs=[output], name=self.unique(hint))
         assert before.graph is not None
         before.graph.insert_before(before, node)
         if domain and domain not in self.model.graph.opset_imports:

@@ -73,30 +73,32 @@ def generic_target(fused_ops: frozenset[str] = frozenset(), opset: tuple[int, in
     )
 
 
-@pytest.fixture
-def make_site(tmp_path: Path) -> MakeSite:
+def site_for(
+    model: OnnxModel,
+    feeds: Sequence[Feeds] = (),
+    fused_ops: frozenset[str] = frozenset(),
+    opset: tuple[int, int] = (7, 21),
+    workdir: Path = Path("unused"),
+) -> Site:
+    """A site whose ``run`` is onnxruntime in this process, and whose samples are ``feeds``."""
+    absent = Absent("not in this test")
+    return Site(
+        target=generic_target(fused_ops, opset),
+        original=model,
+        samples=ListedSamples(feeds) if feeds else absent,
+        run=answers,
+        measure=absent,
+        evaluate=absent,
+        budget=Budget(),
+        seed=0,
+        workdir=workdir,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_site() -> MakeSite:
     """``make_site(model, feeds, fused_ops=..., opset=...)``: a site whose ``run`` is onnxruntime in this process."""
-
-    def make(
-        model: OnnxModel,
-        feeds: Sequence[Feeds] = (),
-        fused_ops: frozenset[str] = frozenset(),
-        opset: tuple[int, int] = (7, 21),
-    ) -> Site:
-        absent = Absent("not in this test")
-        return Site(
-            target=generic_target(fused_ops, opset),
-            original=model,
-            samples=ListedSamples(feeds) if feeds else absent,
-            run=answers,
-            measure=absent,
-            evaluate=absent,
-            budget=Budget(),
-            seed=0,
-            workdir=tmp_path,
-        )
-
-    return make
+    return site_for
 
 
 def parsed(text: str, weights: dict[str, np.ndarray] | None = None, ir_version: int = 10) -> OnnxModel:
@@ -110,13 +112,13 @@ def parsed(text: str, weights: dict[str, np.ndarray] | None = None, ir_version: 
     return OnnxModel(ir.from_proto(proto), proto.graph.name)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def parse() -> Callable[..., OnnxModel]:
     """``parse(text, weights)``: a checked model from onnx's textual form."""
     return parsed
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_model() -> Callable[[OnnxModel, Iterable[Feeds]], Iterator[Outputs]]:
     """The reference engine on its own."""
     return answers
