@@ -7,17 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import onnx
-import onnx.defs
 import onnx.shape_inference
+import onnx_ir as ir
 
 from edgewright.compiler.intake.validate.report import quoted, refuse
-from edgewright.compiler.intake.validate.scopes import STANDARD_DOMAINS, opsets_of
+from edgewright.compiler.intake.validate.scopes import STANDARD_DOMAINS
 from edgewright.compiler.pass_base import Note
 
 _KEPT_BYTES = 4096
 """Constants up to this size take part in inference with their values (shapes, axes); larger ones by their type."""
 _NOTES_SHOWN = 20
-_FAILED_OPERATOR = re.compile(r"op_type:(\w+)")
+_FAILED_IN_BODY = re.compile(
+    r"\(op_type:(\w+)[^()]*\): \[\w+\] Inference error\(s\): "
+    r"\(op_type:Constant\): .* must be specified for a Constant node"
+)
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,48 @@ def reconcile(model: onnx.ModelProto, source: str, notes: list[Note]) -> Inferre
             refuse(source, f"the shapes or types of its nodes do not fit each other: {text:.400}")
         found = _infer(skeleton, strict=False)
         notes.append(Note("warning", "", f"shapes were inferred only in part: {text:.200}"))
-    values = (*found.graph.value_info, *found.graph.output)
-    types = {value.name: value.type for value in values if value.type.WhichOneof("value") is not None}
-    lies = list(_lies(model, types))
+    inferred = _types(found)
+    lies = list(_lies(model, inferred.types))
     notes.extend(lies[:_NOTES_SHOWN])
     if len(lies) > _NOTES_SHOWN:
         notes.append(Note("did", "", f"corrected {len(lies) - _NOTES_SHOWN} more declared shapes or types"))
-    return Inferred(types)
+    return inferred
+
+
+def infer(model: ir.Model, *, strict: bool = False) -> Inferred:
+    """Infers the types of all tensors of a validated model's main graph, as far as inference goes.
+
+    Raises:
+        ValueError: with ``strict``, when shapes or types do not fit each other.
+    """
+    large: list[tuple[ir.Value, ir.TensorProtocol]] = []
+    for value in list(model.graph.initializers.values()):
+        if value.const_value is not None and value.const_value.nbytes > _KEPT_BYTES:
+            large.append((value, value.const_value))
+            value.const_value = without_data(value.const_value)
+    try:
+        proto = ir.to_proto(model)
+    finally:
+        for value, tensor in large:
+            value.const_value = tensor
+    try:
+        return _types(_infer(_skeleton(proto), strict=strict))
+    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        if _is_about_functions(text, proto):
+            return _types(_infer(_skeleton(proto), strict=False))
+        raise ValueError(text) from error
+
+
+def without_data(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+    """A tensor of the same type and shape that serialises to a few bytes: one that claims to lie in another file."""
+    shape = ir.Shape([int(dim) for dim in tensor.shape.numpy()])
+    return ir.ExternalTensor("none", None, None, tensor.dtype, shape=shape, name=tensor.name or "")
+
+
+def _types(found: onnx.ModelProto) -> Inferred:
+    values = (*found.graph.value_info, *found.graph.output)
+    return Inferred({value.name: value.type for value in values if value.type.WhichOneof("value") is not None})
 
 
 def _infer(model: onnx.ModelProto, *, strict: bool) -> onnx.ModelProto:
@@ -56,15 +94,11 @@ def _infer(model: onnx.ModelProto, *, strict: bool) -> onnx.ModelProto:
 
 
 def _is_about_functions(text: str, model: onnx.ModelProto) -> bool:
-    """True when inference failed inside the body by which ONNX defines an operator (onnx 1.23 does so for a valid
-    MeanVarianceNormalization without axes), which says nothing about the model."""
-    opset = opsets_of(model.opset_import).get("", 0)
-    failed = _FAILED_OPERATOR.search(text)
-    try:
-        schema = onnx.defs.get_schema(failed[1], opset) if failed else None
-    except onnx.defs.SchemaError:
-        return False
-    return schema is not None and (schema.has_function or schema.has_context_dependent_function)
+    """True when inference failed inside the body by which ONNX itself defines an operator, as it does in onnx 1.23
+    for a valid MeanVarianceNormalization without axes; that says nothing about the model."""
+    own = {body.name for body in model.functions}
+    failed = _FAILED_IN_BODY.search(text)
+    return failed is not None and failed[1] not in own
 
 
 def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:

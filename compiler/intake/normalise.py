@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
@@ -12,14 +11,12 @@ IR_VERSION = 10
 """The oldest IR version (opset 21's) that has everything a pass may write: 4-bit types, metadata."""
 
 
-def normalise(model: ir.Model, inferred: Inferred, *, sort: bool) -> None:
+def normalise(model: ir.Model, inferred: Inferred) -> None:
     """Rewrites ``model`` in place; its numbers stay the same."""
     _name_domains(model)
-    _correct_types(model, inferred)
+    correct_types(model, inferred)
     if model.functions:
         common.InlinePass()(model)
-    if sort:
-        model.graph.sort()
     common.RemoveInitializersFromInputsPass()(model)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     strip_remarks(model)
@@ -28,7 +25,6 @@ def normalise(model: ir.Model, inferred: Inferred, *, sort: bool) -> None:
 
 def strip_remarks(model: ir.Model) -> None:
     """Removes doc strings and the metadata of graphs, nodes and values, where exporters leave paths of their host."""
-    common.ClearMetadataAndDocStringPass()(model)
     model.doc_string = None
     for graph in (model.graph, *model.graph.subgraphs()):
         graph.doc_string = None
@@ -36,6 +32,8 @@ def strip_remarks(model: ir.Model) -> None:
         for value in (*graph.inputs, *graph.initializers.values()):
             _strip_value(value)
         for node in graph:
+            node.doc_string = None
+            node.metadata_props.clear()
             for value in node.outputs:
                 _strip_value(value)
 
@@ -62,19 +60,27 @@ def _name_domains(model: ir.Model) -> None:
                 node.domain = ""
 
 
-def _correct_types(model: ir.Model, inferred: Inferred) -> None:
+def correct_types(model: ir.Model, inferred: Inferred) -> None:
     """Gives the main graph's tensors the types the graph itself implies, keeping declared sizes it leaves open."""
+    read: dict[bytes, tuple[ir.TypeProtocol | None, ir.Shape | None]] = {}  # most tensors of a graph share a few types
     for node in model.graph:
         for value in node.outputs:
             truth = inferred.types.get(value.name or "")
             if truth is None:
                 continue
+            key = truth.SerializeToString()
+            if key not in read:
+                read[key] = (
+                    ir.serde.deserialize_type_proto_for_type(truth),
+                    ir.serde.deserialize_type_proto_for_shape(truth),
+                )
+            kind, shape = read[key]
             declared = value.shape
-            ir.serde.deserialize_value_info_proto(onnx.ValueInfoProto(name=value.name, type=truth), value)
-            if declared is not None and value.shape is None:
-                value.shape = declared
-            elif declared is not None and value.shape is not None and len(declared) == len(value.shape):
-                value.shape = ir.Shape([_merge(*pair) for pair in zip(declared, value.shape, strict=True)])
+            value.type = kind
+            if shape is not None and declared is not None and len(declared) == len(shape):
+                value.shape = ir.Shape([_merge(*pair) for pair in zip(declared, shape, strict=True)])
+            elif shape is not None:
+                value.shape = shape.copy()
 
 
 def _merge(declared: int | ir.SymbolicDim, inferred: int | ir.SymbolicDim) -> int | ir.SymbolicDim:

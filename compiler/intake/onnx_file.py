@@ -9,7 +9,9 @@ lazily.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+import gc
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import onnx
@@ -46,19 +48,26 @@ def read_onnx(path: Path, *, allow_nonfinite: bool = False, notes: list[Note] | 
     if (content := recognise(path)) is not Content.ONNX:
         raise BadInputError(f"{path} is not an ONNX file: {content.title}", "Export it to ONNX.")
     said: list[Note] = [] if notes is None else notes
+    with _no_collection():
+        return _read(path, said, allow_nonfinite=allow_nonfinite)
+
+
+def _read(path: Path, said: list[Note], *, allow_nonfinite: bool) -> OnnxModel:
     proto = _parse(path)
     try:
         findings = validate(proto, path.parent, str(path), allow_nonfinite=allow_nonfinite)
         said.extend(Note("warning", path.name, line) for line in findings.lines)
+        model = _to_ir(proto, path)
         if not findings.in_order:
+            model.graph.sort()
+            proto = ir.to_proto(model)
             said.append(Note("did", path.name, "sorted its nodes: they did not stand in the order of execution"))
         inferred = reconcile(proto, str(path), said)
-        model = _to_ir(proto, path)
     except UnicodeDecodeError as error:
         raise BadInputError(
             f"{path}: a name or text in it is not UTF-8: {error.object[:80]!r}", "Export the model again."
         ) from error
-    normalise(model, inferred, sort=not findings.in_order)
+    normalise(model, inferred)
     return OnnxModel(model, path.stem)
 
 
@@ -72,6 +81,18 @@ def unknown_operators(model: OnnxModel, known_domains: Collection[str]) -> list[
     found = {(node.domain, node.op_type) for node in nodes if node.domain not in known_domains}
     opset = model.ir.opset_imports.get("", 0)
     return sorted(f"{domain or 'ai.onnx'}::{op}" for domain, op in found if domain or not is_standard(op, opset))
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """No garbage is made while a graph is built, only objects to be walked in search of it: a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _parse(path: Path) -> onnx.ModelProto:

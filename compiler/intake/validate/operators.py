@@ -125,10 +125,15 @@ def _form(op_type: str, version: int, domain: str) -> _Form | None:
     return _Form(
         inputs=(schema.min_input, schema.max_input),
         outputs=(schema.min_output, schema.max_output),
-        attributes={name: _A.AttributeType.Value(item.type.name) for name, item in schema.attributes.items()},
+        attributes={name: _kind(item) for name, item in schema.attributes.items()},
         required=frozenset(name for name, item in schema.attributes.items() if item.required),
         deprecated=schema.deprecated,
     )
+
+
+def _kind(attribute: onnx.defs.OpSchema.Attribute) -> int:
+    """The schema's own enumeration has the names of AttributeProto's."""
+    return int(_A.AttributeType.Value(str(attribute.type).rpartition(".")[2]))
 
 
 @lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import onnx
 
@@ -93,8 +94,12 @@ def _producers(scope: Scope, source: str) -> dict[str, int]:
     return found
 
 
-def _link(scope: Scope, index: int, name: str, made_by: dict[Scope, dict[str, int]]) -> tuple[Scope, int, int] | None:
-    """Finds who makes ``name``, outwards from ``scope``: in which scope, which node there waits, which node makes it."""
+_Link: TypeAlias = tuple[Scope, int, int]
+"""A scope, the node there that waits, the node there that makes what it waits for."""
+
+
+def _link(scope: Scope, index: int, name: str, made_by: dict[Scope, dict[str, int]]) -> _Link | None:
+    """Finds who makes ``name``, outwards from ``scope``."""
     at: Scope | None = scope
     while at is not None:
         maker = made_by[at].get(name)

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import importlib.util
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,11 +68,12 @@ def blaming_user(action: str) -> Iterator[None]:
 
 def their_frames(error: BaseException) -> str:
     """The frames of ``error`` in the user's files, innermost last, one a line; ours and the import system's are not."""
-    ours = str(Path(__file__).resolve().parents[1])
+    ours = (str(Path(__file__).resolve().parents[1]), sysconfig.get_path("stdlib"))
     lines = []
     for frame in traceback.extract_tb(error.__traceback__):
         name = frame.filename
-        if not name.startswith(("<frozen", ours)) and "/importlib/" not in name:
+        # Frames of installed packages (torch has sixty) say nothing about the user's code; "<string>" is generated.
+        if not name.startswith(("<", *ours)) and "site-packages" not in name and "dist-packages" not in name:
             lines.append(f"{name}:{frame.lineno} in {frame.name}: {frame.line}")
     if isinstance(error, SyntaxError) and error.filename:
         lines.append(f"{error.filename}:{error.lineno}: {(error.text or '').strip()}")

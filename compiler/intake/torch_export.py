@@ -1,0 +1,390 @@
+"""Turns a torch module, or an exported program, into an ONNX file; run as a program in a process of its own.
+
+The parent (:mod:`edgewright.compiler.intake.torch_child`) never imports torch: it writes a request, starts this
+module, and reads the ONNX file and the answer. Whatever user code or torch prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import logging
+import os
+import random
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import onnx_ir as ir
+
+from edgewright.compiler.intake.normalise import strip_remarks
+from edgewright.compiler.intake.shapes import Bound, parse_shapes
+from edgewright.core.errors import BadInputError, EdgewrightError, UnavailableError, UsageError
+from edgewright.core.model import OnnxModel, TorchModel
+from edgewright.core.user_code import blaming_user, load_function, their_frames
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import Dim, ExportedProgram
+
+OPSET = 20
+"""What torch 2.13's exporter writes by default."""
+_ARITHMETIC = re.compile(r"[A-Za-z0-9_+\-*/%(), <>=!&|~.']*")
+_CALL = re.compile(r"([A-Za-z_]\w*)\s*\(")
+_FUNCTIONS = frozenset({"floor", "ceiling", "sqrt", "log", "exp"})
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What the child is asked to do."""
+
+    kind: str
+    """``factory``, ``pt2`` or ``pickle``."""
+    text: str
+    """``module:function``, or the file's path."""
+    name: str
+    shapes: tuple[str, ...] = ()
+    opset: int = OPSET
+    trust_pickle: bool = False
+
+
+@dataclass
+class ExportAnswer:
+    """What came of it. ``error`` is the class name, problem and remedy of an EdgewrightError."""
+
+    notes: list[str] = field(default_factory=list)
+    error: tuple[str, str, str] | None = None
+
+
+def load_torch(request: ExportRequest) -> TorchModel:
+    """The module or program that the request names, in evaluation mode.
+
+    Raises:
+        UsageError: a factory that is missing, raises, or returns something else.
+        BadInputError: a file that cannot be read, or that holds code nobody said to trust.
+    """
+    import torch
+
+    # A factory that initialises weights by chance gives the same model in every compile.
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
+    if request.kind == "pt2":
+        return TorchModel(_load_exported(Path(request.text), trust=request.trust_pickle), None, request.name)
+    if request.kind == "pickle":
+        return _from_result(_load_pickle(Path(request.text)), request)
+    factory = load_function(request.text, "model")
+    with blaming_user(f"the model factory {request.text}"):
+        result = factory()
+    return _from_result(result, request)
+
+
+def export(model: TorchModel, out: Path, *, shapes: Sequence[str] = (), opset: int = OPSET) -> list[str]:
+    """Writes ``out``, an ONNX file whose bytes depend on the module alone.
+
+    The first dimension of every input stays dynamic where all inputs agree on it and the module allows it; otherwise,
+    and for inputs named in ``shapes``, sizes are what they are given as.
+
+    Returns:
+        Lines for the journal.
+
+    Raises:
+        UsageError: no example inputs, and none can be made from ``shapes``.
+        UnavailableError: what torch cannot export.
+    """
+    import torch
+
+    notes: list[str] = []
+    program = model.program
+    if isinstance(program, torch.nn.Module):
+        program.eval()
+        inputs = _example_inputs(program, model.example_inputs, parse_shapes(shapes))
+        program = _export_program(program, inputs, parse_shapes(shapes), notes)
+    try:
+        written = torch.onnx.export(program, dynamo=True, opset_version=opset, verbose=False)
+    except Exception as error:
+        raise UnavailableError(
+            f"torch cannot write '{model.name:.100}' as ONNX: {_first_lines(error)}",
+            "The operators it names have no ONNX form: replace them in the module.",
+        ) from error
+    assert written is not None
+    _name_symbols(written.model)
+    strip_remarks(written.model)
+    written.model.metadata_props.clear()
+    OnnxModel(written.model, model.name).save(out)
+    return notes
+
+
+def _name_symbols(model: ir.Model) -> None:
+    """Calls torch's symbols (``s31``) ``batch`` where they are the first size of an input, else ``NAME_AXIS``."""
+    names: dict[str, str] = {}
+    for value in model.graph.inputs:
+        for axis, dim in enumerate(value.shape or ()):
+            if not isinstance(dim, int) and dim.value is not None:
+                names.setdefault(dim.value, f"{value.name}_{axis}" if axis or "batch" in names.values() else "batch")
+    for value in (*model.graph.inputs, *(value for node in model.graph.all_nodes() for value in node.outputs)):
+        if value.shape is not None and not value.is_initializer():
+            value.shape = ir.Shape([_renamed(dim, names) for dim in value.shape])
+
+
+def _renamed(dim: int | ir.SymbolicDim, names: Mapping[str, str]) -> int | str | None:
+    if isinstance(dim, int) or dim.value is None:
+        return dim if isinstance(dim, int) else None
+    return re.sub(r"[A-Za-z_]\w*", lambda word: names.get(word[0], word[0]), dim.value)
+
+
+def _from_result(result: object, request: ExportRequest) -> TorchModel:
+    import torch
+
+    examples: object = None
+    if isinstance(result, tuple) and len(result) == 2:
+        result, examples = result
+    if isinstance(result, torch.export.ExportedProgram):
+        return TorchModel(result, None, request.name)
+    if isinstance(result, torch.jit.ScriptModule):
+        raise UsageError(f"{request.text} is TorchScript, which cannot be exported", "Return the module itself.")
+    if not isinstance(result, torch.nn.Module):
+        holds = "weights only (a state dict)" if isinstance(result, Mapping) else f"a {type(result).__name__}"
+        raise UsageError(
+            f"{request.text} gives {holds}, not a torch module",
+            "Write a function that returns the module, or the module and a tuple of example inputs; give file.py:NAME.",
+        )
+    return TorchModel(result, _as_tuple(examples, result, request), request.name)
+
+
+def _as_tuple(examples: object, module: torch.nn.Module, request: ExportRequest) -> tuple[torch.Tensor, ...] | None:
+    import torch
+
+    if examples is None or isinstance(examples, torch.Tensor):
+        return None if examples is None else (examples,)
+    if isinstance(examples, Mapping):
+        names = [name for name in inspect.signature(module.forward).parameters if name in examples]
+        if len(names) == len(examples):
+            return tuple(examples[name] for name in names)
+    elif isinstance(examples, tuple | list):
+        return tuple(examples)
+    raise UsageError(
+        f"{request.text} gives example inputs of type {type(examples).__name__}",
+        "Return (module, (input, ...)) or (module, {parameter: input}).",
+    )
+
+
+def _example_inputs(
+    module: torch.nn.Module, given: tuple[torch.Tensor, ...] | None, bounds: Mapping[str, tuple[Bound, ...]]
+) -> dict[str, torch.Tensor]:
+    """Example inputs by the names of ``forward``'s parameters, of the shapes the user wishes."""
+    import torch
+
+    parameters = [
+        item for item in inspect.signature(module.forward).parameters.values() if item.kind is not item.VAR_KEYWORD
+    ]
+    names = [item.name for item in parameters]
+    if given is not None and len(given) > len(names):
+        names = [f"input_{index}" for index in range(len(given))]
+    known = dict(zip(names, given or (), strict=False))
+    if unknown := [name for name in bounds if name not in names]:
+        raise UsageError(f"shape for '{unknown[0]:.100}', but forward takes {', '.join(names)}", "Use those names.")
+    required = names[: len(given)] if given is not None else [p.name for p in parameters if p.default is p.empty]
+    found: dict[str, torch.Tensor] = {}
+    for name in names:
+        example = known.get(name)
+        if name in bounds:
+            found[name] = _tensor_of(bounds[name], example)
+        elif example is not None:
+            found[name] = example
+        elif name in required:
+            raise UsageError(
+                f"there are no example inputs for '{name}'",
+                f"Return (module, example_inputs) from the factory, or give --shape {name}=1,3,224,224.",
+            )
+    assert all(isinstance(value, torch.Tensor | int | float | bool | None) for value in found.values())
+    return found
+
+
+def _tensor_of(bounds: tuple[Bound, ...], example: torch.Tensor | None) -> torch.Tensor:
+    import torch
+
+    # torch takes a size of 0 or 1 for a constant, so a range is tried with 2 or more.
+    sizes = [bound.low if bound.low == bound.high else max(2, bound.low) for bound in bounds]
+    fits = example is not None and example.dim() == len(sizes)
+    if fits and example is not None and list(example.shape) == sizes:
+        return example
+    dtype = torch.float32 if example is None else example.dtype
+    return torch.randn(sizes, dtype=dtype) if dtype.is_floating_point else torch.zeros(sizes, dtype=dtype)
+
+
+def _export_program(
+    module: torch.nn.Module,
+    inputs: dict[str, torch.Tensor],
+    bounds: Mapping[str, tuple[Bound, ...]],
+    notes: list[str],
+) -> ExportedProgram:
+    import torch
+
+    ranges = {name: _dims_of_ranges(name, sizes) for name, sizes in bounds.items() if name in inputs}
+    batch = _batch_inputs({name: value for name, value in inputs.items() if name not in bounds})
+    if batch is not None:
+        dimension = torch.export.Dim("batch")
+        dynamic = {name: ranges.get(name, {0: dimension} if name in batch else None) for name in inputs}
+        try:
+            return torch.export.export(module, tuple({**inputs, **batch}.values()), dynamic_shapes=_ordered(dynamic))
+        except Exception as error:  # noqa: BLE001 - torch refuses in many types; the static export says what is wrong
+            notes.append(f"the batch size is fixed, torch cannot leave it open: {_first_lines(error)}")
+    dynamic = {name: ranges.get(name) for name in inputs}
+    with _unexportable():
+        return torch.export.export(module, tuple(inputs.values()), dynamic_shapes=_ordered(dynamic))
+
+
+def _ordered(dynamic: Mapping[str, dict[int, Dim] | None]) -> tuple[dict[int, Dim] | None, ...]:
+    return tuple(dynamic.values())
+
+
+def _dims_of_ranges(name: str, bounds: tuple[Bound, ...]) -> dict[int, Dim] | None:
+    import torch
+
+    found = {
+        axis: torch.export.Dim(f"{name}_{axis}", min=bound.low, max=bound.high)
+        for axis, bound in enumerate(bounds)
+        if bound.low != bound.high
+    }
+    return found or None
+
+
+def _batch_inputs(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
+    """The inputs that have a batch axis, with two samples or more; None where their first sizes are not one batch."""
+    import torch
+
+    batched = {name: value for name, value in inputs.items() if isinstance(value, torch.Tensor) and value.dim() > 0}
+    sizes = {value.shape[0] for value in batched.values()}
+    if len(sizes) != 1:
+        return None
+    return {name: torch.cat([value, value]) if sizes == {1} else value for name, value in batched.items()}
+
+
+@contextlib.contextmanager
+def _unexportable() -> Iterator[None]:
+    try:
+        yield
+    except EdgewrightError:
+        raise
+    except Exception as error:
+        raise UnavailableError(
+            f"torch.export cannot trace the model: {_first_lines(error)}",
+            their_frames(error) + "\nRewrite what depends on values (torch.cond, masks), or give an ONNX file.",
+        ) from error
+
+
+def _load_pickle(path: Path) -> object:
+    """Runs the pickle: only called where the user said that it is trusted."""
+    import torch
+
+    with blaming_user(f"loading {path}"):
+        return torch.load(path, map_location="cpu", weights_only=False)
+
+
+def _load_exported(path: Path, *, trust: bool) -> ExportedProgram:
+    import torch
+
+    with contextlib.nullcontext() if trust else _no_code(path):
+        try:
+            return torch.export.load(path)
+        except EdgewrightError:
+            raise
+        except Exception as error:
+            raise BadInputError(
+                f"{path} is not a readable exported program: {_first_lines(error)}",
+                "Save it again with torch.export.save, with a torch of the same version.",
+            ) from error
+
+
+@contextlib.contextmanager
+def _no_code(path: Path) -> Iterator[None]:
+    """Keeps ``torch.export.load`` (2.13) from what runs code of the file's: pickles, and symbols read by ``eval``.
+
+    It falls back to full pickles by itself, for weights, constants and sample inputs, and hands expressions to
+    ``sympy.sympify``.
+    """
+    import pickle
+
+    import sympy  # type: ignore[import-untyped]
+    import torch
+
+    def refuse(*_args: object, **_options: object) -> object:
+        raise BadInputError(
+            f"{path} holds pickled objects, which can run any code when read",
+            "Pass --trust-pickle if you trust where it comes from.",
+        )
+
+    load, sympify = torch.load, sympy.sympify
+
+    def safe_load(file: object, *_args: object, weights_only: bool = True, **_options: object) -> object:
+        if not weights_only:
+            refuse()
+        return load(cast("str", file), weights_only=True, map_location="cpu")
+
+    def safe_sympify(value: object, *args: object, **options: object) -> object:
+        if isinstance(value, str) and not _is_arithmetic(value):
+            raise BadInputError(f"{path} has the symbol {value!r:.80}, which is no arithmetic", "Export it again.")
+        return sympify(value, *args, **options)
+
+    replaced = [
+        (torch, "load", safe_load),
+        (torch._C, "_pickle_load_obj", refuse),  # noqa: SLF001 - the very function to be kept from the file
+        (pickle, "loads", refuse),
+        (sympy, "sympify", safe_sympify),
+    ]
+    before = [(owner, name, getattr(owner, name, None)) for owner, name, _ in replaced]
+    for owner, name, function in replaced:
+        setattr(owner, name, function)
+    try:
+        yield
+    finally:
+        for owner, name, old in before:
+            setattr(owner, name, old)
+
+
+def _is_arithmetic(text: str) -> bool:
+    """True for what an expression of sizes can be: no attributes, no texts but names, no calls but of sympy's classes
+    (which begin with a capital) and a few functions."""
+    if not _ARITHMETIC.fullmatch(text) or "__" in text or re.search(r"\.\s*[A-Za-z_]", text):
+        return False
+    return all(name[0].isupper() or name in _FUNCTIONS for name in _CALL.findall(text))
+
+
+def _first_lines(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:3]):.400}"
+
+
+def main(request_file: str, out: str, answer_file: str) -> None:
+    """The child's program: does what the request says and writes the answer."""
+    os.dup2(2, 1)  # torch and the user's code print; stdout belongs to the parent's results
+    _end_with_parent()
+    warnings.simplefilter("ignore")
+    logging.getLogger("torch").setLevel(logging.CRITICAL)
+    request = ExportRequest(**json.loads(Path(request_file).read_text()))
+    answer = ExportAnswer()
+    try:
+        model = load_torch(request)
+        answer.notes = export(model, Path(out), shapes=request.shapes, opset=request.opset)
+    except EdgewrightError as error:
+        answer.error = (type(error).__name__, error.problem, error.remedy)
+    Path(answer_file).write_text(json.dumps(asdict(answer)))
+
+
+def _end_with_parent() -> None:
+    """Asks Linux to kill this process when its parent dies, so that ``kill -9`` there leaves nothing running."""
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: prctl(2)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])
