@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import statistics
 import time
@@ -134,7 +135,7 @@ def warm_up_here(plan: str) -> dict[str, object]:
     rule = told.warm_up
     subject = _Subject(told)
     typical = statistics.median(subject.timed(1)[0] for _ in range(_PROBING_RUNS))
-    inner = 1 if typical >= BATCH_BELOW_NS else max(2, round(BATCH_NS / max(typical, 1)))
+    inner = 1 if typical >= BATCH_BELOW_NS else batch_size(typical, len(subject.samples))
     series = _Series(told.windows, inner)
     begin = time.perf_counter_ns()
     steady, seconds = False, 0.0
@@ -175,9 +176,9 @@ def run_here(plan: str) -> dict[str, object]:
         took, sample, answer = subject.timed(told.inner)
         series.add(took)
         if len(series.times) == keep_at:
-            # Doubling steps: early and late answers both, and never many of them.
+            # Growing steps: early and late answers both, never many of them, and not always to the same sample.
             kept.append((sample, {name: np.array(array) for name, array in answer.items()}))
-            keep_at *= 2
+            keep_at = keep_at * 3 // 2 + 1
     gc.enable()
     return {
         "ns": series.times,
@@ -202,6 +203,17 @@ def memory_here(plan: str) -> dict[str, object]:
         "first_bytes": first,
         "hundredth_bytes": peak_memory(),
     }
+
+
+def batch_size(typical_ns: float, samples: int) -> int:
+    """How many inferences make a batch of about a millisecond.
+
+    It has no divisor in common with the number of samples, so that batches end with each of them in turn.
+    """
+    size = max(2, round(BATCH_NS / max(typical_ns, 1)))
+    while math.gcd(size, samples) > 1:
+        size += 1
+    return size
 
 
 def is_steady(medians: list[float], rule: WarmUp) -> bool:

@@ -158,11 +158,15 @@ def _target(manifest: Manifest, threads: int | None) -> Target:
     absent = is_present(target)
     if absent is not None:
         raise TargetAbsentError(f"{target.name} is not on this machine: {absent}", "Run bench on the device itself.")
-    found = backends().find(manifest.backend.name)().probe()
+    name = manifest.backend.name
+    if name not in backends().names():
+        known = ", ".join(backends().names())
+        raise UnavailableError(f"runtime {name} is unknown here", f"Install the package it is from; there are {known}.")
+    found = backends().find(name)().probe()
     if not found.present:
-        raise UnavailableError(f"runtime {manifest.backend.name} is not here: {found.reason}", found.remedy)
+        raise UnavailableError(f"runtime {name} is not here: {found.reason}", found.remedy)
     used = threads or min(target.threads, this_host().cores)
-    return Target(manifest.target.name, manifest.backend.name, used, stands_in(target) is not None)
+    return Target(manifest.target.name, name, used, stands_in(target) is not None)
 
 
 def _preprocessing(manifest: Manifest) -> dict[str, Preprocessing]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,8 +11,22 @@ import numpy as np
 import pytest
 
 from edgewright.backends import Artifact
+from edgewright.benchmarks import protocol
+from edgewright.core.bundle import (
+    BackendRecord,
+    Bundle,
+    Golden,
+    Limits,
+    Manifest,
+    ModelRecord,
+    TargetRecord,
+    Tolerances,
+    open_bundle,
+    write_bundle,
+)
 from edgewright.core.data import DataSet, Sample
 from edgewright.core.tensors import Feeds, TensorSpec
+from edgewright.targets.load import load_targets
 
 
 class Listed(DataSet):
@@ -31,6 +46,18 @@ class Listed(DataSet):
     def digest(self) -> str:
         parts = [array.tobytes() for sample in self._samples for array in sample.feeds.values()]
         return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def own_lock(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for whoever else is timing on this machine."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("lock")))
+
+
+@pytest.fixture(autouse=True)
+def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of less than the protocol's second, where the test does not look at figures."""
+    monkeypatch.setattr(protocol, "LEAST_RUN_SECONDS", 0.1)
 
 
 @pytest.fixture(scope="session")
@@ -114,3 +141,42 @@ def paced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Arti
 def paced_feeds() -> list[Feeds]:
     """Four distinct inputs of a paced engine."""
     return [{"x": np.full((1, 4), index, np.float32)} for index in range(4)]
+
+
+@pytest.fixture
+def mlp_bundle(mlp_path: Path, mlp_feeds: list[Feeds], tmp_path: Path) -> Callable[..., Bundle]:
+    """``mlp_bundle(**changes)``: the small classifier for this machine's ONNX Runtime, its manifest changed."""
+
+    def make(**changes: object) -> Bundle:
+        return open_bundle(_write_mlp_bundle(mlp_path, mlp_feeds, tmp_path / "mlp.ewb", **changes))
+
+    return make
+
+
+def _write_mlp_bundle(model: Path, feeds: Sequence[Feeds], out: Path, **changes: object) -> Path:
+    """A bundle of the ``mlp`` of ``tests/conftest.py`` without the compiler."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    answers = [{"y": session.run(None, dict(one))[0]} for one in feeds[:4]]
+    target = next(one for one in load_targets("native") if one.runtime == "onnxruntime")
+    manifest = Manifest(
+        model=ModelRecord("mlp", "0" * 64),
+        target=TargetRecord(target.name, target.to_json()),
+        backend=BackendRecord("onnxruntime", {"onnxruntime": onnxruntime.__version__}, "model.onnx", {}),
+        precision="fp32",
+        inputs=(TensorSpec("x", "float32", ("N", 16)),),
+        outputs=(TensorSpec("y", "float32", ("N", 4)),),
+        passes=(),
+        accuracy=None,
+        limits=Limits(),
+        size_bytes=model.stat().st_size,
+        recipe_digest="1" * 64,
+        plan_digest="2" * 64,
+        tolerances=Tolerances(1e-3, 1e-3),
+    )
+    content = {**manifest.to_json(), **changes}
+    write_bundle(out, content, {}, {"model.onnx": model}, Golden(feeds[:4], answers, answers))
+    return out

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgewright.backends import Artifact
+from edgewright.benchmarks import measuring, protocol
+from edgewright.benchmarks.machine import Pressure
+from edgewright.benchmarks.measuring import Measured, Question, digest_of_samples, measure
+from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.core.errors import EngineError
+from edgewright.core.tensors import Feeds
+
+Paced = Callable[..., Artifact]
+# Short enough for a test; the rule itself is tested on figures in test_run_child.py.
+WARM = WarmUp(least_seconds=0.05, most_seconds=1.0, unsteady_seconds=0.1, span=10.0, trend=10.0)
+TINY = Protocol(Preset("tiny", 64, 0.1, 2), Windows(5, 0.01, 0.5), WARM)
+
+
+@pytest.fixture
+def asked(paced_feeds: list[Feeds], tmp_path: Path) -> Callable[..., Measured]:
+    def ask(artifact: Artifact, protocol: Protocol = TINY, threads: int = 1) -> Measured:
+        folder = tmp_path / "work"
+        folder.mkdir()
+        return measure(Question(artifact, paced_feeds, None, 1e-3, threads, protocol), folder)
+
+    return ask
+
+
+def test_every_run_is_a_process_and_each_inference_is_stamped(
+    paced: Paced, asked: Callable[..., Measured], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "LEAST_RUN_SECONDS", 1.0)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("KMP_BLOCKTIME", "0")
+    found = asked(paced(us=1000))
+    assert found.warmth.steady
+    assert found.warmth.sample_kind == "inference"
+    assert {"OMP_NUM_THREADS", "KMP_BLOCKTIME"} <= set(found.warmth.scrubbed)
+    assert [run.order for run in found.runs] == [0, 1]
+    for run in found.runs:
+        # At least 64 inferences and at least one second of them.
+        assert len(run.ns) >= 64
+        assert sum(run.ns) >= 0.8e9
+        assert min(run.ns) >= 1_000_000
+        assert run.window_medians
+        assert min(run.import_ns, run.load_ns, run.first_ns) > 0
+        assert run.audit_error == 0.0
+    assert found.problems == ()
+    assert found.memory.import_bytes is not None
+    assert found.memory.hundredth_bytes is not None
+    assert found.memory.import_bytes <= found.memory.hundredth_bytes
+
+
+def test_short_inferences_are_batched_and_a_lie_inside_the_loop_is_found(
+    paced: Paced, asked: Callable[..., Measured]
+) -> None:
+    found = asked(paced(us=20, lie_after=6_000), Protocol(Preset("tiny", 64, 1.0, 1), TINY.windows, WARM))
+    assert found.warmth.sample_kind == "batch_mean"
+    (run,) = found.runs
+    per_inference = np.median(run.ns) / found.warmth.inner
+    assert 20_000 <= per_inference < 100_000
+    assert np.median(run.ns) > 0.5e6  # a sample is about a millisecond
+    # The engine starts to answer 3 x instead of 2 x, and goes on doing so when it is asked again: what it answered
+    # before differs from what it says now.
+    assert any("answers inside the timed loop" in problem for problem in found.problems)
+
+
+def test_an_engine_that_never_settles_is_unsteady(paced: Paced, asked: Callable[..., Measured]) -> None:
+    never = WarmUp(span=0.0, least_seconds=0.05, most_seconds=0.5, unsteady_seconds=0.1)
+    found = asked(paced(us=200), Protocol(Preset("tiny", 64, 0.1, 1), TINY.windows, never))
+    assert not found.warmth.steady
+    assert found.warmth.inferences < 0.4 * 0.5e6 / 200  # about a fifth of what fits half a second
+
+
+def test_a_crash_is_an_error_with_its_kind(paced: Paced, asked: Callable[..., Measured]) -> None:
+    with pytest.raises(EngineError) as caught:
+        asked(paced(open="crash"))
+    assert caught.value.kind == "crashed"
+
+
+def test_a_disturbed_run_is_made_again_and_kept_with_a_flag_at_last(
+    paced: Paced, asked: Callable[..., Measured], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock:
+        ticks = 0
+
+        def __call__(self) -> Pressure:
+            self.ticks += 100
+            return Pressure(stolen_ticks=self.ticks // 10, all_ticks=self.ticks, throttled=0)
+
+    monkeypatch.setattr(measuring, "pressure", Clock())
+    found = asked(paced(us=300), Protocol(Preset("tiny", 64, 0.1, 1), TINY.windows, WARM))
+    assert [one.reason for one in found.voided] == ["the hypervisor took 10.0% of the processor time"] * 2
+    assert "disturbed" in found.runs[0].flags
+    assert found.runs[0].stolen == pytest.approx(0.1)
+
+
+def test_the_digest_of_inputs_sees_names_shapes_types_and_bytes() -> None:
+    base = {"x": np.zeros((1, 4), np.float32)}
+    others = [
+        {"y": base["x"]},
+        {"x": base["x"].reshape(4, 1)},
+        {"x": base["x"].astype(np.int32)},
+        {"x": base["x"] + 1},
+        {"x": np.array(["a", "b"], object)},
+        {"x": np.array(["a", "c"], object)},
+    ]
+    digests = {digest_of_samples([feeds]) for feeds in [base, *others]}
+    assert len(digests) == 7
+    assert digest_of_samples([{"x": np.array(["a", "b"], object)}]) in digests

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from edgewright.benchmarks import protocol
+from edgewright.benchmarks._run_child import batch_size, is_steady, peak_memory
+from edgewright.benchmarks.protocol import PRESETS, Preset, WarmUp, Windows, protocol_named
+from edgewright.core.errors import UsageError
+
+RULE = WarmUp()
+
+
+@pytest.mark.parametrize(
+    ("medians", "steady"),
+    [
+        ([100.0, 100, 100, 100], False),  # four of five windows
+        ([100.0, 100, 100, 100, 100], True),
+        ([200.0, 150, 100, 101, 100, 101, 100], True),  # only the last five count
+        ([100.0, 103.1, 100, 103, 100], False),  # spans more than 3 %
+        ([100.0, 100.5, 101, 101.5, 102], False),  # within 3 %, but 2 % of trend
+        ([100.0, 102, 100, 102, 100], True),  # noise without trend
+    ],
+)
+def test_when_an_engine_is_warm(medians: list[float], steady: bool) -> None:
+    assert is_steady(medians, RULE) is steady
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 4, 6, 32])
+def test_batches_end_with_every_sample_in_turn(samples: int) -> None:
+    size = batch_size(20_000, samples)
+    assert 50 <= size <= 53
+    assert {(turn * size - 1) % samples for turn in range(1, samples + 1)} == set(range(samples))
+
+
+def test_windows() -> None:
+    windows = Windows()
+    assert not windows.is_full(19, 0.5)
+    assert not windows.is_full(1000, 0.1)
+    assert windows.is_full(20, 0.2)
+    assert windows.is_full(3, 2.0)  # a slow model
+
+
+def test_presets_split_over_runs_with_a_floor_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "LEAST_RUN_SECONDS", 1.0)
+    assert PRESETS["standard"].run_inferences == 103
+    assert PRESETS["standard"].run_seconds == 6.0
+    assert Preset("x", 64, 2, 4).run_inferences == 64
+    assert Preset("x", 64, 2, 4).run_seconds == 1.0
+    with pytest.raises(UsageError, match="unknown preset 'fast'"):
+        protocol_named("fast")
+
+
+def test_peak_memory_is_of_this_process_and_grows_with_what_is_touched() -> None:
+    if peak_memory() is None:
+        pytest.skip("this system does not say (no /proc/self/status)")
+    # In a child: a test run's own peak may be so high already that nothing reasonable raises it.
+    script = (
+        "from edgewright.benchmarks import protocol
+from edgewright.benchmarks._run_child import peak_memory\n"
+        "before = peak_memory(); block = bytearray(200_000_000); print(before, peak_memory())"
+    )
+    block = bytearray(300_000_000)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    del block
+    before, after = map(int, done.stdout.split())
+    assert before < 200_000_000  # not the parent's
+    assert after - before > 150_000_000

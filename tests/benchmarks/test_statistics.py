@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from edgewright.benchmarks import statistics as own
+
+values = st.lists(st.integers(1, 10_000), min_size=2, max_size=80)
+shares = st.sampled_from([0.5, 0.9, 0.95, 0.99])
+
+
+@given(values, st.integers(1, 100))
+def test_percentile_is_numpys_nearest_rank(samples: list[int], hundredths: int) -> None:
+    expected = np.percentile(samples, hundredths, method="inverted_cdf")
+    assert own.percentile(samples, hundredths / 100) == expected
+
+
+@pytest.mark.parametrize(("share", "floor"), own.SAMPLE_FLOORS.values(), ids=own.SAMPLE_FLOORS)
+def test_the_floors_are_where_the_bound_begins(share: float, floor: int) -> None:
+    assert own.upper_99(range(floor - 1), share) is None
+    assert own.upper_99(range(floor), share) is not None
+    # The published figures of MLPerf for 90 % and 99 % are 64 and 662 queries.
+
+
+def loadgen_discards(n: int, share: float) -> int:
+    """LoadGen's own search, with scipy's incomplete beta: the largest t with h_min(t) + t <= n."""
+    t = 0
+    while n - (t + 1) > 0 and stats.beta.cdf(share, n - (t + 1), t + 2) <= 0.01:
+        t += 1
+    return t
+
+
+@given(st.integers(11, 3000), shares)
+def test_upper_99_is_loadgens(n: int, share: float) -> None:
+    samples = np.arange(n, dtype=float)
+    t = loadgen_discards(n, share)
+    assert own.upper_99(samples, share) == (samples[n - t] if t else None)
+
+
+@given(st.integers(1, 400), shares)
+def test_the_interval_covers_and_is_the_tightest(n: int, share: float) -> None:
+    found = own.interval_95(np.arange(1, n + 1), share)
+    cdf = stats.binom(n, share).cdf
+    if found is None:
+        # Even the two extreme samples leave more than 2.5 % on a side.
+        assert cdf(0) > 0.025 or cdf(n - 1) < 0.975
+        return
+    low, high = (int(rank) for rank in found)
+    # Of a continuous distribution, P(X_(low) <= q <= X_(high)) = P(low <= Bin < high).
+    assert cdf(low - 1) <= 0.025 < cdf(low)
+    assert 1 - cdf(high - 1) <= 0.025 + 1e-12  # rounding of the sums
+    assert high == low or cdf(high - 2) < 0.975
+
+
+@given(values)
+def test_theil_sen_is_scipys(samples: list[int]) -> None:
+    # Both take the median of the same slopes: equal to rounding.
+    assert own.theil_sen(samples) == pytest.approx(stats.theilslopes(samples)[0], abs=1e-9)
+
+
+def test_theil_sen_of_a_long_series_is_thinned() -> None:
+    rng = np.random.default_rng(0)
+    series = 5 + 0.01 * np.arange(20_000) + rng.normal(size=20_000)
+    # 2 million pairs of it estimate the slope to well below a hundredth of itself.
+    assert own.theil_sen(series) == pytest.approx(0.01, rel=0.01)
+    assert own.drift(series) == pytest.approx(200 / 105, rel=0.01)
+
+
+@given(values)
+def test_hodges_lehmann_shifts_and_scales_with_the_samples(samples: list[int]) -> None:
+    walsh = [(a + b) / 2 for i, a in enumerate(samples) for b in samples[i:]]
+    assert own.hodges_lehmann(samples) == pytest.approx(float(np.median(walsh)), rel=1e-12)
+
+
+@given(values)
+def test_outliers_are_tukeys(samples: list[int]) -> None:
+    low, high = (np.percentile(samples, share, method="inverted_cdf") for share in (25, 75))
+    far = {
+        fence: sum(x < low - fence * (high - low) or x > high + fence * (high - low) for x in samples)
+        for fence in (1.5, 3)
+    }
+    found = own.outliers(samples)
+    assert found.low_severe + found.high_severe == far[3]
+    assert found.low_mild + found.high_mild == far[1.5] - far[3]
+
+
+def test_outliers_by_hand() -> None:
+    assert own.outliers([*[10, 11, 12, 13] * 5, 18, 100, 1]) == own.Outliers(1, 0, 1, 1)
+
+
+@given(values)
+def test_autocorrelation_and_variation(samples: list[int]) -> None:
+    centred = np.array(samples) - np.mean(samples)
+    expected = 0.0 if not centred.any() else float((centred[1:] * centred[:-1]).sum() / (centred**2).sum())
+    assert own.autocorrelation(samples) == pytest.approx(expected, abs=1e-9)
+    assert own.variation(samples) == pytest.approx(float(stats.variation(samples, ddof=1)), abs=1e-12)
+
+
+def test_percentiles_stop_at_their_floor() -> None:
+    assert set(own.percentiles(range(10))) == set()
+    assert set(own.percentiles(range(64))) == {"p50", "p90"}
+    found = own.percentiles(range(662))
+    assert set(found) == {"p50", "p90", "p95", "p99"}
+    assert found["p99"].value == 655
+    assert found["p99"].upper_99 == 661  # at the floor itself, the largest sample
+    assert found["p99"].ci95 is not None
+    low, high = found["p99"].ci95
+    assert low < 655 < high

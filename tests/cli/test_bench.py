@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from edgewright.benchmarks import protocol
+from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.cli import main
+from edgewright.core.bundle import (
+    BackendRecord,
+    Golden,
+    Limits,
+    Manifest,
+    ModelRecord,
+    TargetRecord,
+    Tolerances,
+    write_bundle,
+)
+from edgewright.core.tensors import Feeds, TensorSpec
+from edgewright.targets.load import load_targets
+
+NAME = "mlp\x1b[31m"
+"""A model's name is foreign text."""
+
+
+@pytest.fixture
+def bundle(mlp_path: Path, mlp_feeds: list[Feeds], tmp_path: Path) -> Path:
+    """``mlp.ewb`` for this machine's ONNX Runtime, made without the compiler."""
+    session = onnxruntime.InferenceSession(mlp_path, providers=["CPUExecutionProvider"])
+    answers = [{"y": session.run(None, dict(one))[0]} for one in mlp_feeds[:4]]
+    target = next(one for one in load_targets("native") if one.runtime == "onnxruntime")
+    manifest = Manifest(
+        model=ModelRecord(NAME, "0" * 64),
+        target=TargetRecord(target.name, target.to_json()),
+        backend=BackendRecord("onnxruntime", {"onnxruntime": onnxruntime.__version__}, "model.onnx", {}),
+        precision="fp32",
+        inputs=(TensorSpec("x", "float32", ("N", 16)),),
+        outputs=(TensorSpec("y", "float32", ("N", 4)),),
+        passes=(),
+        accuracy=None,
+        limits=Limits(),
+        size_bytes=mlp_path.stat().st_size,
+        recipe_digest="1" * 64,
+        plan_digest="2" * 64,
+        tolerances=Tolerances(1e-3, 1e-3),
+    )
+    out = tmp_path / "mlp.ewb"
+    write_bundle(out, manifest.to_json(), {}, {"model.onnx": mlp_path}, Golden(mlp_feeds[:4], answers, answers))
+    return out
+
+
+@pytest.fixture(autouse=True)
+def own_lock(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for whoever else is timing on this machine."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("lock")))
+
+
+@pytest.fixture(autouse=True)
+def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of less than the protocol's second, where the test does not look at figures."""
+    monkeypatch.setattr(protocol, "LEAST_RUN_SECONDS", 0.1)
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Presets of a second and any engine warm at once: what is tested here is words, not figures."""
+    presets: Mapping[str, Preset] = MappingProxyType({"quick": Preset("quick", 64, 0.1, 1)})
+    monkeypatch.setattr(protocol, "PRESETS", presets)
+    warm = WarmUp(least_seconds=0.05, most_seconds=0.5, unsteady_seconds=0.1, span=10.0, trend=10.0)
+    monkeypatch.setattr(protocol, "protocol_named", lambda name: Protocol(presets[name], Windows(5, 0.01), warm))
+    monkeypatch.setattr("edgewright.benchmarks.bench.protocol_named", protocol.protocol_named)
+
+
+@pytest.mark.usefixtures("short")
+def test_a_table_a_record_and_an_exchange_file(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mlp_feeds: list[Feeds]
+) -> None:
+    np.savez(tmp_path / "eval.npz", x=np.concatenate([one["x"] for one in mlp_feeds]), labels=np.zeros(32, int))
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for file in files:
+        words = ["bench", str(bundle), "--threads", "1", "--data", str(tmp_path / "eval.npz")]
+        assert main([*words, "--pytest-benchmark-json", str(file)]) == 0
+    out, err = capsys.readouterr()
+    head, row = out.splitlines()[:2]
+    assert head.split()[:4] == ["model", "target", "precision", "threads"]
+    assert "p50 ms" in head
+    assert "native/onnxruntime" in row
+    assert "top1 0." in row
+    assert "\x1b" not in out + err  # neither the model's name nor a bar: this is no terminal
+    document = json.loads((tmp_path / "mlp.record.json").read_text())
+    assert len(document["records"]) == 2
+    compared = subprocess.run(
+        [Path(sys.executable).with_name("pytest-benchmark"), "compare", *files],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+        timeout=120,
+    )
+    assert "Failed to load" not in compared.stdout + compared.stderr
+    assert compared.stdout.count("[native/onnxruntime-fp32] (") == 2
+
+
+@pytest.mark.usefixtures("short")
+def test_one_bundle_that_fails_does_not_keep_the_others(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.ewb"
+    broken.write_bytes(b"not a zip")
+    assert main(["bench", str(broken), str(bundle), "--json"]) == 65
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert document["schema"] == "edgewright.bench-report/1"
+    assert [one["bundle"] for one in document["failures"]] == ["broken.ewb"]
+    assert document["failures"][0]["exit_code"] == 65
+    assert [one["subject"]["model"] for one in document["records"]] == [NAME]
+    assert "broken.ewb" in err
+
+
+@pytest.mark.usefixtures("short")
+def test_figures_that_must_not_be_used_are_said_aloud(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("edgewright.benchmarks.measuring.REPEAT_LIMIT", 1e9)
+    assert main(["bench", str(bundle), "--threads", "1"]) == 1
+    _, err = capsys.readouterr()
+    assert "something keeps answers" in err
+    assert "invalid: an audit failed" in err
+
+
+def test_mistakes_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(tmp_path / "absent.ewb")]) == 2
+    assert main(["bench", "x.ewb", "--preset", "fast"]) == 2
+    _, err = capsys.readouterr()
+    assert "Traceback" not in err
+    assert "absent.ewb" in err
+    assert "rapid" in err
