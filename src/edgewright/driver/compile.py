@@ -82,7 +82,8 @@ def open_job(request: CompileRequest, target: Target, workdir: Path) -> tuple[Jo
             "int8 needs data to find its ranges and to prove its accuracy", "Give --data, or --precision fp32."
         )
     sets = open_sets(request.data, request.eval_data, original.inputs, recipe.preprocessing, request.seed)
-    notes = [*loaded.notes, *(sets.notes if sets else ())]
+    notes = [f"{note.subject}: {note.text}" for note in loaded.notes]
+    notes += sets.notes if sets else ()
     metric = request.metric or recipe.metric or ""
     if sets is not None and not metric:
         chosen = default_metric(original.outputs, sets.prove.labelled)
