@@ -58,8 +58,7 @@ def test_peak_memory_is_of_this_process_and_grows_with_what_is_touched() -> None
         pytest.skip("this system does not say (no /proc/self/status)")
     # In a child: a test run's own peak may be so high already that nothing reasonable raises it.
     script = (
-        "from edgewright.benchmarks import protocol
-from edgewright.benchmarks._run_child import peak_memory\n"
+        "from edgewright.benchmarks._run_child import peak_memory\n"
         "before = peak_memory(); block = bytearray(200_000_000); print(before, peak_memory())"
     )
     block = bytearray(300_000_000)
