@@ -43,7 +43,8 @@ def check(case: Case) -> str:
     try:
         run, ranks = onnxruntime_runner(case.model)
     except Exception as refusal:  # noqa: BLE001  onnxruntime's errors share no base; custom-op is meant to end here
-        return f"{case.name}: onnxruntime refuses it: {str(refusal).splitlines()[0][:160]}"
+        reason = str(refusal).splitlines()[0].replace(str(case.model), case.model.name)
+        return f"{case.name}: onnxruntime refuses it: {reason}"
     begun = time.perf_counter()
     value = score(case, run, ranks, run)
     spent = time.perf_counter() - begun
