@@ -1,0 +1,160 @@
+"""``edgewright doctor``: what is installed, what is missing and how to get it, what here disturbs measurement."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+
+from edgewright.cli import _console
+from edgewright.core.errors import ExitCode
+
+SUMMARY = "say what is installed, what is missing, and what on this machine disturbs measurement"
+_REQUIREMENT = re.compile(r"""([A-Za-z0-9._-]+)\s*(?:>=\s*([0-9.]+))?[^;]*(?:;.*extra\s*==\s*['"]([\w-]+)['"])?""")
+_NOT_FOR_USERS = frozenset({"dev", "all"})
+_FEW_CORES = 4
+_STOLEN_WORTH_A_WORD = 0.01
+_PURPOSES: Mapping[str, str] = {
+    "": "run, verify and bench bundles",
+    "compile": "compile ONNX models",
+    "torch": "compile PyTorch models",
+    "openvino": "build and run OpenVINO engines",
+    "images": "read folders of images",
+    "metrics": "metrics beyond top-1, errors and agreement",
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that was looked at. ``state`` is ``ok``, ``missing``, ``old`` or ``note``; ``remedy`` a command."""
+
+    area: str
+    """``packages``, ``backends`` or ``machine``."""
+    name: str
+    state: str
+    text: str
+    remedy: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> ExitCode:
+    """Prints one line for each thing; exit 0 whatever is missing."""
+    import edgewright
+
+    items = [*_packages(), *_backends(), *_machine()]
+    if args.json:
+        report = {
+            "schema": "edgewright.doctor/1",
+            "version": edgewright.__version__,
+            "items": [asdict(i) for i in items],
+        }
+        _console.result(json.dumps(report, sort_keys=True))
+        return ExitCode.OK
+    _console.result(f"edgewright {edgewright.__version__}, Python {sys.version.split()[0]}")
+    colours = {"ok": "32", "missing": "33", "old": "33", "note": "33"}
+    for area in dict.fromkeys(item.area for item in items):
+        _console.result(f"\n{_console.paint(area, '1', sys.stdout)}")
+        for item in (item for item in items if item.area == area):
+            state = _console.paint(f"{item.state:<8}", colours[item.state], sys.stdout)
+            _console.result(f"  {state} {item.name:<14} {_console.escape_lines(item.text)}")
+            if item.remedy:
+                _console.result(f"{'':<26}{_console.escape_lines(item.remedy)}")
+    return ExitCode.OK
+
+
+def _packages() -> list[Item]:
+    """One item an extra: what it is for, and the versions found."""
+    by_extra: dict[str, list[tuple[str, str]]] = {}
+    for line in metadata.requires("edgewright") or ():
+        if found := _REQUIREMENT.match(line):
+            by_extra.setdefault(found[3] or "", []).append((found[1], found[2] or ""))
+    items = []
+    for extra in sorted(set(by_extra) - _NOT_FOR_USERS):
+        wanted = [one for one in by_extra[extra] if one[0] != "edgewright"]
+        have = {name: _version(name) for name, _ in wanted}
+        missing = [name for name, version in have.items() if version is None]
+        old = [f"{name} >= {least}" for name, least in wanted if _older(have[name], least)]
+        shown = ", ".join(f"{name} {version}" for name, version in have.items() if version is not None)
+        lacks = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"needs {', '.join(old)}"] * bool(old)
+        text = "; ".join([_PURPOSES.get(extra, extra), *([shown] if shown else []), *lacks])
+        state = "missing" if missing else "old" if old else "ok"
+        command = f"pip install --upgrade 'edgewright{f'[{extra}]' if extra else ''}'"
+        items.append(Item("packages", extra or "edgewright", state, text, "" if state == "ok" else command))
+    return items
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _older(version: str | None, least: str) -> bool:
+    """Compares the leading numbers: enough for the ``>=`` bounds of our own requirements."""
+    if version is None or not least:
+        return False
+    numbers = [[int(part) for part in re.findall(r"\d+", text)] for text in (version.partition("+")[0], least)]
+    return numbers[0] < numbers[1]
+
+
+def _backends() -> list[Item]:
+    from edgewright.backends import registry
+    from edgewright.targets.load import hardware_names, load_targets
+
+    items = []
+    backends = registry()
+    for name in backends.names():
+        found = backends.find(name)().probe()
+        if found.present:
+            devices = f" on {', '.join(found.devices)}" if found.devices else ""
+            items.append(Item("backends", name, "ok", f"{found.version}{devices}"))
+        else:
+            items.append(Item("backends", name, "missing", found.reason, found.remedy))
+    runtimes = {target.runtime for hardware in hardware_names() for target in load_targets(hardware)}
+    unbuilt = sorted(runtimes - set(backends.names()))
+    text = "its targets are described; this version has no backend for it"
+    return [*items, *(Item("backends", name, "missing", text) for name in unbuilt)]
+
+
+def _machine() -> list[Item]:
+    """What the machine is, and each thing that makes its figures shaky."""
+    import shutil
+    import tempfile
+
+    from edgewright.benchmarks.machine import disturbances, pressure, this_machine
+    from edgewright.core.errors import EdgewrightError
+    from edgewright.targets.load import load_targets
+
+    machine = this_machine()
+    memory = "" if machine.memory_bytes is None else f", {machine.memory_bytes / 2**30:.1f} GiB"
+    items = [Item("machine", "processor", "ok", f"{machine.cpu}, {machine.cores} cores{memory}, {machine.os}")]
+    try:
+        native = load_targets("native")[0]
+        items.append(Item("machine", "target", "ok", f"native is like {native.resembles}"))
+    except EdgewrightError as error:
+        items.append(Item("machine", "target", "note", error.problem, error.remedy))
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free / 2**30
+    items.append(Item("machine", "scratch space", "ok" if free > 2 else "note", f"{free:.1f} GiB free in {folder}"))
+    shaky = disturbances(machine, machine.cores)
+    if machine.cores < _FEW_CORES:
+        shaky.append(f"only {machine.cores} cores: whatever else runs takes one of those that are measured")
+    now = pressure()
+    stolen = now.stolen_ticks / max(now.all_ticks, 1)
+    if stolen > _STOLEN_WORTH_A_WORD:
+        shaky.append(f"{stolen:.1%} of the processor's time since it started went to other guests")
+    if now.throttled:
+        shaky.append(f"the processor was throttled {now.throttled} times since it started")
+    items += [Item("machine", "measurement", "note", line) for line in shaky]
+    if not shaky:
+        items.append(Item("machine", "measurement", "ok", "nothing found that disturbs it"))
+    return items
