@@ -76,7 +76,7 @@ def test_long_values_are_cut() -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"a = ", "is not TOML: .*line 1"), (b"\xff\xfe", "is not UTF-8"), (None, "is not there")],
+    [(b"a = 1\nb ? 2", "is not TOML: .*line 2"), (b"\xff\xfe", "is not UTF-8"), (None, "is not there")],
 )
 def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes | None, says: str) -> None:
     path = tmp_path / "recipe.toml"
