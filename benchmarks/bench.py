@@ -15,9 +15,10 @@ import numpy.typing as npt
 import edgewright
 from edgewright.backends import Artifact, open_isolated
 from edgewright.backends import registry as backends
-from edgewright.benchmarks.accuracy import Score, default_metric, load_metric, score
+from edgewright.benchmarks.accuracy import default_metric, load_metric, score
 from edgewright.benchmarks.machine import disturbances, this_machine
 from edgewright.benchmarks.measuring import Measured, Question, digest_of_samples, measure
+from edgewright.benchmarks.metrics import Metric
 from edgewright.benchmarks.metrics import registry as metrics
 from edgewright.benchmarks.protocol import Protocol, protocol_named
 from edgewright.benchmarks.record import AccuracyFound, ProtocolUsed, Record, Run, Status, Subject, Summary, Target
@@ -70,6 +71,7 @@ def bench_bundle(
     protocol = protocol_named(preset) if isinstance(preset, str) else preset
     target = _target(bundle.manifest, threads)
     dataset = None if data is None else open_data(data, bundle.manifest.inputs, _preprocessing(bundle.manifest))
+    judge, unjudged = _judge(dataset, metric, bundle.manifest)
     machine = this_machine()
     samples, expected, source = _inputs(bundle, dataset)
     with working_folder() as folder:
@@ -81,7 +83,9 @@ def bench_bundle(
         with timing_lock(target_from_json(bundle.manifest.target.description).device, log):
             shaky = disturbances(machine, target.threads)
             measured = measure(question, folder)
-        accuracy, unjudged = _accuracy(artifact, target.threads, dataset, metric, bundle.manifest)
+        accuracy = None
+        if dataset is not None and judge is not None:
+            accuracy = _accuracy(artifact, target.threads, dataset, judge)
     return Record(
         subject=_subject(bundle),
         target=target,
@@ -190,25 +194,24 @@ def _inputs(bundle: Bundle, dataset: DataSet | None) -> tuple[list[Feeds], list[
     return list(golden.inputs), expected, "golden"
 
 
-def _accuracy(
-    artifact: Artifact, threads: int, dataset: DataSet | None, metric: str | None, manifest: Manifest
-) -> tuple[AccuracyFound | None, list[str]]:
-    """The accuracy on labelled data, or the line that says why there is none."""
+def _judge(dataset: DataSet | None, metric: str | None, manifest: Manifest) -> tuple[Metric | None, tuple[str, ...]]:
+    """The metric to judge by; or None, and the line that says why accuracy is not measured."""
     if dataset is None:
-        return None, [] if metric is None else ["accuracy not measured: --metric needs --data"]
+        return None, () if metric is None else ("accuracy not measured: --metric needs --data",)
     if not dataset.labelled:
-        return None, [f"accuracy not measured: {dataset.name} has no labels, and the original model is not here"]
+        return None, (f"accuracy not measured: {dataset.name} has no labels, and the original model is not here",)
     name, reason = _metric_name(metric, manifest)
     judge = load_metric(name)
     if judge.compares_to == "original":
-        return None, [f"accuracy not measured: {reason}; name a --metric that compares with labels"]
+        return None, (f"accuracy not measured: {reason}; name a --metric that compares with labels",)
+    return judge, dataset.warnings
+
+
+def _accuracy(artifact: Artifact, threads: int, dataset: DataSet, judge: Metric) -> AccuracyFound:
     with open_isolated(artifact.backend, artifact, threads) as session:
-        found: Score = score(session.run_many(dataset), dataset, judge)
+        found = score(session.run_many(dataset), dataset, judge)
     interval = None if found.per_sample is None else confidence_95(found.per_sample)
-    return (
-        AccuracyFound(found.metric, found.value, interval, found.n, found.higher_is_better, dataset.digest),
-        list(dataset.warnings),
-    )
+    return AccuracyFound(found.metric, found.value, interval, found.n, found.higher_is_better, dataset.digest)
 
 
 def _metric_name(metric: str | None, manifest: Manifest) -> tuple[str, str]:

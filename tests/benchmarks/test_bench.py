@@ -71,15 +71,18 @@ def test_golden_inputs_are_audited_against_the_answers_of_the_day_it_was_built(
     assert any("answers inside the timed loop" in note for note in record.notes)
 
 
-def test_a_metric_that_needs_the_original_is_not_measured_and_says_so(
+def test_a_metric_that_needs_the_original_is_not_measured_and_says_so(mlp_bundle: MakeBundle, labelled: Path) -> None:
+    record = bench_bundle(mlp_bundle(), TINY, threads=1, data=str(labelled), metric="cosine")
+    assert record.accuracy is None
+    assert any("cosine compares with the original" in note for note in record.notes)
+
+
+def test_a_metric_that_cannot_be_had_fails_before_anything_is_measured(
     mlp_bundle: MakeBundle, labelled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench, "measure", None)
-    bundle = mlp_bundle()
-    dataset = bench.open_data(str(labelled), bundle.manifest.inputs)
-    found, notes = bench._accuracy(None, 1, dataset, "cosine", bundle.manifest)  # type: ignore[arg-type]
-    assert found is None
-    assert "cosine compares with the original" in notes[0]
+    with pytest.raises(UsageError, match="topp1"):
+        bench_bundle(mlp_bundle(), TINY, data=str(labelled), metric="topp1")
 
 
 def test_a_target_that_is_not_this_machine_is_skipped(mlp_bundle: MakeBundle) -> None:
