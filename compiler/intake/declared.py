@@ -113,12 +113,12 @@ def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     for tensor in model.graph.initializer:
         _add_constant(bare.graph, tensor, tensor.name)
     for node in model.graph.node:
+        # Also because before opset 9 Constant was for floats only, and exporters used it for shapes all the same.
         if (
             node.op_type == "Constant"
             and node.domain in STANDARD_DOMAINS
             and len(node.attribute) == 1
             and node.attribute[0].HasField("t")
-            and node.attribute[0].t.ByteSize() > _KEPT_BYTES
         ):
             _add_constant(bare.graph, node.attribute[0].t, node.output[0])
         else:

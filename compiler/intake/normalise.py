@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgewright.compiler.intake.declared import Inferred
+from edgewright.compiler.intake.validate.scopes import scopes
 
 IR_VERSION = 10
 """The oldest IR version (opset 21's) that has everything a pass may write: 4-bit types, metadata."""
 
 
+def name_domains(model: onnx.ModelProto) -> None:
+    """Calls the standard domain ``""`` everywhere: ONNX's own inference does not know its other name, ``ai.onnx``."""
+    for part in (model, *model.functions):
+        if any(item.domain == "ai.onnx" for item in part.opset_import):
+            kept = {"" if item.domain == "ai.onnx" else item.domain: item.version for item in part.opset_import}
+            del part.opset_import[:]
+            for domain, version in kept.items():
+                part.opset_import.add(domain=domain, version=version)
+    for scope in scopes(model):
+        for node in scope.graph.node:
+            if node.domain == "ai.onnx":
+                node.domain = ""
+
+
 def normalise(model: ir.Model, inferred: Inferred) -> None:
     """Rewrites ``model`` in place; its numbers stay the same."""
-    _name_domains(model)
     correct_types(model, inferred)
     if model.functions:
         common.InlinePass()(model)
@@ -43,21 +58,6 @@ def _strip_value(value: ir.Value) -> None:
     value.metadata_props.clear()
     if isinstance(value.const_value, ir.serde.TensorProtoTensor):
         value.const_value.raw.ClearField("doc_string")
-
-
-def _name_domains(model: ir.Model) -> None:
-    """``ai.onnx`` is another name of the standard domain ``""``."""
-    version = model.opset_imports.pop("ai.onnx", None)
-    if version is not None:
-        model.opset_imports.setdefault("", version)
-    for function in model.functions.values():
-        version = function.opset_imports.pop("ai.onnx", None)
-        if version is not None:
-            function.opset_imports.setdefault("", version)
-    for graph in (model.graph, *(function.graph for function in model.functions.values())):
-        for node in ir.traversal.RecursiveGraphIterator(graph):
-            if node.domain == "ai.onnx":
-                node.domain = ""
 
 
 def correct_types(model: ir.Model, inferred: Inferred) -> None:

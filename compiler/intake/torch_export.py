@@ -126,7 +126,8 @@ def _name_symbols(model: ir.Model) -> None:
     names: dict[str, str] = {}
     for value in model.graph.inputs:
         for axis, dim in enumerate(value.shape or ()):
-            if not isinstance(dim, int) and dim.value is not None:
+            if not isinstance(dim, int) and re.fullmatch(r"[su]\d+", dim.value or ""):
+                assert dim.value is not None
                 names.setdefault(dim.value, f"{value.name}_{axis}" if axis or "batch" in names.values() else "batch")
     for value in (*model.graph.inputs, *(value for node in model.graph.all_nodes() for value in node.outputs)):
         if value.shape is not None and not value.is_initializer():

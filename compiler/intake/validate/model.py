@@ -14,6 +14,7 @@ from edgewright.compiler.intake.validate.operators import check_operators
 from edgewright.compiler.intake.validate.report import quoted, refuse
 from edgewright.compiler.intake.validate.scopes import Scope, scopes
 from edgewright.compiler.intake.validate.tensors import check_tensors, known_type
+from edgewright.compiler.intake.validate.text import check_texts
 from edgewright.compiler.intake.validate.values import check_finite, check_scales
 from edgewright.compiler.intake.validate.wiring import check_functions, check_wiring
 
@@ -40,6 +41,7 @@ def validate(model: onnx.ModelProto, folder: Path, source: str, *, allow_nonfini
         BadInputError: naming the file, the node or tensor, and the rule it breaks.
         UnavailableError: operators that ONNX does not have.
     """
+    check_texts(model, source)
     check_header(model, source)
     all_scopes = scopes(model)
     for scope in all_scopes:
