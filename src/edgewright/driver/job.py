@@ -15,6 +15,7 @@ from edgewright.driver.reference import Answers
 from edgewright.driver.request import CompileRequest
 from edgewright.driver.sets import DataSets
 from edgewright.driver.workshop import Workshop
+from edgewright.targets.detect import this_host
 from edgewright.targets.schema import Target
 
 
@@ -64,3 +65,8 @@ class Lane:
     workshop: Workshop
     judge: Judge | None
     """None without data."""
+
+    @property
+    def threads(self) -> int:
+        """Compute threads for every run here: the target's number, at most the cores this process may use."""
+        return min(self.target.threads, this_host().cores)

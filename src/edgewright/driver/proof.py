@@ -30,7 +30,7 @@ def prove(job: Job, contender: Contender) -> Proof:
     )
     feeds, originals = _golden(job)
     lane = contender.lane
-    golden, tolerances = golden_samples(built, feeds, originals, lane.presence.runnable, lane.target.threads)
+    golden, tolerances = golden_samples(built, feeds, originals, lane.presence.runnable, lane.threads)
     return Proof(accuracy, limits, golden, tolerances)
 
 
@@ -41,7 +41,7 @@ def _accuracy(job: Job, contender: Contender) -> Accuracy | None:
     data = job.sets.prove
     if not lane.presence.runnable:
         return Accuracy(job.metric, lane.judge.reference(data).value, None, None, 0, data.digest, "unmeasured")
-    score = lane.judge.score(contender.trial.built.artifact, data, lane.target.threads)
+    score = lane.judge.score(contender.trial.built.artifact, data, lane.threads)
     return Accuracy(
         metric=score.metric,
         reference=lane.judge.reference(data).value,

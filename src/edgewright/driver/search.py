@@ -12,6 +12,7 @@ from edgewright.core.errors import EngineError, UnavailableError
 from edgewright.driver.choice import Choice
 from edgewright.driver.judge import Judge
 from edgewright.driver.workshop import Built, Workshop
+from edgewright.targets.detect import this_host
 
 Verdict = Callable[["Trial"], bool]
 
@@ -117,7 +118,7 @@ def measure(workshop: Workshop, judge: Judge, data: DataSet, choice: Choice) -> 
         UnavailableError, EngineError: when it cannot be built or run.
     """
     built = workshop.build(choice)
-    score = judge.score(built.artifact, data, workshop.target.threads)
+    score = judge.score(built.artifact, data, min(workshop.target.threads, this_host().cores))
     return Trial(built, score, judge.drop(score, data))
 
 

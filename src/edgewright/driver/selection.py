@@ -186,7 +186,7 @@ class Selection:
         if not arms or self.job.request.plan is not None:
             return found
         feeds = self._feeds()
-        threads = arms[0].lane.target.threads
+        threads = arms[0].lane.threads
         times = time_arms(
             [Arm(str(place), one.trial.built.artifact, feeds) for place, one in enumerate(arms)],
             seconds_per_arm=seconds_per_arm,
