@@ -51,8 +51,13 @@ class StaticQuantize(Pass[OnnxModel, OnnxModel], Tunable):
         return Outcome(replace(plan.model), len(plan.placement.ops), notes)
 
     def alternatives(self) -> tuple[Mapping[str, object], ...]:
-        """Other ranges: what clips least, then what clips tails only."""
-        return ({"ranges": "minmax"}, {"ranges": "percentile", "percentile": 99.999})
+        """Weights as they are, ranges that clip nothing, ranges that clip tails: each helps some models."""
+        return (
+            {"smooth": 0.0},
+            {"ranges": "minmax"},
+            {"ranges": "percentile", "percentile": 99.99},
+            {"bias_correction": False},
+        )
 
     def damage(self, model: OnnxModel, site: Site) -> list[LayerDamage]:
         """The layers that would be quantised, worst first; see :func:`rank_damage`."""

@@ -107,15 +107,9 @@ def calibrate(model: OnnxModel, tensors: Iterable[str], site: Site, limit: int) 
         BadInputError: an activation is NaN or infinite; the message names it and the sample.
         UsageError: there are no samples, or nothing to run the model with.
     """
-    if isinstance(site.samples, Absent):
-        raise UsageError(f"int8 needs calibration samples: {site.samples.reason}", "Give --data, or compile in float.")
-    if isinstance(site.run, Absent):
-        raise UsageError(
-            f"int8 needs a calibration run: {site.run.reason}", "Install onnxruntime, or compile in float."
-        )
-    count = min(limit, len(site.samples))
-    if count == 0:
-        raise UsageError("the calibration set is empty", "Give at least 32 samples.")
+    count = sample_count(site, limit)
+    assert not isinstance(site.samples, Absent)
+    assert not isinstance(site.run, Absent)
     wanted = sorted(set(tensors))
     keys = dict(zip(wanted, _keys(model, site.samples, count, wanted), strict=True))
     missing = [name for name in wanted if keys[name] not in site.memo]
@@ -130,6 +124,23 @@ def calibrate(model: OnnxModel, tensors: Iterable[str], site: Site, limit: int) 
         site.memo.update({keys[name]: observer.finish() for name, observer in observers.items()})
     found = {name: site.memo[key] for name, key in keys.items()}
     return {name: item for name, item in found.items() if isinstance(item, Observation)}
+
+
+def sample_count(site: Site, limit: int) -> int:
+    """How many calibration samples there are to use, at most ``limit``.
+
+    Raises:
+        UsageError: none, or nothing to run the model with.
+    """
+    if isinstance(site.samples, Absent):
+        raise UsageError(f"int8 needs calibration samples: {site.samples.reason}", "Give --data, or compile in float.")
+    if isinstance(site.run, Absent):
+        raise UsageError(
+            f"int8 needs a calibration run: {site.run.reason}", "Install onnxruntime, or compile in float."
+        )
+    if len(site.samples) == 0:
+        raise UsageError("the calibration set is empty", "Give at least 32 samples.")
+    return min(limit, len(site.samples))
 
 
 def observed_copy(model: OnnxModel, tensors: Sequence[str], subset: int) -> OnnxModel:

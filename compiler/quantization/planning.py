@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import onnx_ir as ir
 
 from edgewright.compiler.quantization.calibration import calibrate, merged
+from edgewright.compiler.quantization.correction import correct_biases
 from edgewright.compiler.quantization.grid import Grid
 from edgewright.compiler.quantization.insertion import WeightPolicy
 from edgewright.compiler.quantization.placement import Placement, place
 from edgewright.compiler.quantization.prepare import prepare
 from edgewright.compiler.quantization.ranges import choose_grid
+from edgewright.compiler.quantization.smoothing import smooth
 from edgewright.compiler.site import Site
 from edgewright.core.errors import UsageError
 from edgewright.core.model import OnnxModel
@@ -33,6 +35,10 @@ class StaticOptions:
     """Nodes, by name, to leave in float."""
     keep_kinds: tuple[str, ...] = ()
     """Operator kinds to leave in float."""
+    smooth: float = 0.5
+    """How far channels are evened out between producer and reader, 0 (not at all) to 1 (wholly)."""
+    bias_correction: bool = True
+    """Take the mean error that rounding the weights makes out of the bias."""
     samples: int = 256
     """At most so many calibration samples are used."""
 
@@ -41,6 +47,8 @@ class StaticOptions:
             raise ValueError(f"ranges: '{self.ranges}' is none of mse, minmax, percentile")
         if not 90.0 < self.percentile <= 100.0:
             raise ValueError(f"percentile: {self.percentile} is not in (90, 100]")
+        if not 0.0 <= self.smooth <= 1.0:
+            raise ValueError(f"smooth: {self.smooth} is not in [0, 1]")
         if self.samples < 1:
             raise ValueError(f"samples: {self.samples} is not positive")
 
@@ -77,6 +85,8 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
     prepared = prepare(model, pool_means="GlobalAveragePool" in scheme.op_kinds)
     placement = place(prepared.ir.graph, scheme, frozenset(options.keep_float), frozenset(options.keep_kinds))
     grids: dict[ir.Value, Grid] = {}
+    if placement.ops and smooth(prepared, placement, site, options.smooth, options.samples):
+        prepared = replace(prepared)  # whatever was computed from the weights as they were is void
     if placement.ops:
         sources = {group: placement.sources(group) for group in dict.fromkeys(placement.grids.values())}
         wanted = [value.name or "" for members in sources.values() for value in members]
@@ -92,7 +102,11 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
             for group, members in sources.items()
         }
         grids = {value: chosen[group] for value, group in placement.grids.items()}
-    return QuantizationPlan(prepared, scheme, placement, grids, WeightPolicy(rule))
+    policy = WeightPolicy(rule)
+    if options.bias_correction:
+        correct_biases(prepared, placement, grids, policy, site=site, limit=options.samples)
+        prepared = replace(prepared)
+    return QuantizationPlan(prepared, scheme, placement, grids, policy)
 
 
 def static_scheme(rule: QuantRule, name: str, target: str) -> QuantScheme:
