@@ -113,6 +113,9 @@ def compile_group(job: Job, group: Group) -> TargetReport:
         plan = read_plan(job.request.plan)
         contenders, because = iter([selection.planned(plan.choice)]), plan.because
     contender, proof = _proven(job, selection, contenders)
+    if job.request.precision == "auto" and job.request.plan is None:
+        why = "the fastest within the limit (search grade)" if contender.lane.presence.timed else "preferred, untimed"
+        job.request.log(f"  chosen: {contender.lane.target.name} {contender.trial.choice.title}: {why}")
     latency = check_latency(job, contender, proof)
     slower = slower_than_float(job, selection, contender, proof)
     return finish(job, group, Winner(contender, proof, latency, (slower,) if slower else ()), because)

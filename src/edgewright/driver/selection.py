@@ -132,7 +132,7 @@ class Selection:
         best_ms = min(limits, default=None)
         for draft in sorted(drafts, key=lambda one: float("inf") if one.time_ms is None else one.time_ms):
             if best_ms is not None and draft.time_ms is not None and draft.time_ms > best_ms * (1 - GAIN):
-                self._note(draft, "not faster than what holds already")
+                self._note(draft, "not faster than what holds already (search grade)")
                 continue
             tuned = draft if draft.holds else self._tuned(draft.lane, draft.trial.choice)
             if tuned is None:
@@ -231,6 +231,7 @@ class Selection:
         self.log(f"  {contender.lane.target.name} {contender.trial.choice.title}: {size}, {shown}")
 
     def _note(self, contender: Contender, verdict: str) -> None:
+        self.log(f"  {contender.lane.target.name} {contender.trial.choice.title}: {verdict}")
         self.because.append(
             {
                 "target": contender.lane.target.name,
