@@ -101,16 +101,39 @@ class Selection:
             choices = [one for one in choices if one.precision == precision]
             if not choices:
                 self.log(f"  {lane.target.name} has no {precision}: it takes {', '.join(lane.target.precisions)}")
-            for choice in choices:
-                contender = self._tuned(lane, choice) if precision == "int8" else self._plain(lane, choice)
-                found += [contender] if contender else []
-                if contender and contender.holds:
-                    break
+            found += self._first_int8(lane, choices) if precision == "int8" else self._all_plain(lane, choices)
         if not found and all(precision not in lane.target.precisions for lane in self.lanes):
             names = ", ".join(lane.target.name for lane in self.lanes)
             raise UnavailableError(f"{names} does not take {precision}", "Choose another --precision or --target.")
         if len(self.lanes) > 1:
             found = self._fastest_first(found)
+        return found
+
+    def _all_plain(self, lane: Lane, choices: Sequence[Choice]) -> list[Contender]:
+        return [one for one in (self._plain(lane, choice) for choice in choices) if one]
+
+    def _first_int8(self, lane: Lane, choices: Sequence[Choice]) -> list[Contender]:
+        """The first scheme that holds as it is; where none does, the first that can be made to hold.
+
+        A scheme that quantises less and holds keeps more of int8's speed than a richer one with layers taken out.
+        """
+        if self.job.sets is None:
+            raise UsageError(
+                "int8 needs data to find its ranges and to prove its accuracy",
+                "Give --data, or choose --precision fp32.",
+            )
+        rule = lane.target.int8
+        kinds = {} if rule is None else {scheme.name: scheme.kind for scheme in rule.schemes}
+        found: list[Contender] = []
+        for choice in choices:
+            draft = self._plain(lane, choice, tunable=True) if kinds[choice.scheme] == "static" else None
+            if draft is not None and draft.holds:
+                return [draft]
+        for choice in choices:
+            tuned = self._tuned(lane, choice)
+            found += [tuned] if tuned else []
+            if tuned is not None and tuned.holds:
+                break
         return found
 
     def _automatic(self) -> list[Contender]:
@@ -164,12 +187,7 @@ class Selection:
         return contender
 
     def _tuned(self, lane: Lane, choice: Choice) -> Contender | None:
-        if self.job.sets is None:
-            raise UsageError(
-                "int8 needs data to find its ranges and to prove its accuracy",
-                "Give --data, or choose --precision fp32.",
-            )
-        if lane.judge is None or not lane.presence.runnable:
+        if lane.judge is None or self.job.sets is None or not lane.presence.runnable:
             return self._plain(lane, choice)
         budget = self.job.request
         tuner = Tuner(lane.workshop, lane.judge, self.job.sets.select, budget.budget.max_drop, budget.trials, self.log)
