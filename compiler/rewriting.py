@@ -18,6 +18,7 @@ from edgewright.compiler.graphs import (
     opset_of,
     working_copy,
 )
+from edgewright.compiler.opset import OpsetError, raise_opset
 from edgewright.compiler.pass_base import Note, Outcome
 from edgewright.core.model import OnnxModel
 from edgewright.core.tensors import Array
@@ -47,6 +48,22 @@ class Rewriting:
     def opset(self) -> int:
         """The version of ONNX's own operators that the model imports."""
         return opset_of(self.model)
+
+    def reach_opset(self, wanted: int, highest: int) -> str:
+        """Raises the opset to ``wanted`` where the model has less; says why that cannot be, or nothing.
+
+        Graph, nodes and values are other objects afterwards: look for patterns anew.
+        """
+        if self.opset >= wanted:
+            return ""
+        if wanted > highest:
+            return f"it needs opset {wanted}, the target takes {highest} at most"
+        self.drop_unused()
+        try:
+            self.adopt(raise_opset(self.model.clone(), wanted))
+        except OpsetError as problem:
+            return f"it needs opset {wanted}, and the model cannot be raised from {self.opset}: {problem}"
+        return ""
 
     def nodes(self, *op_types: str) -> list[ir.Node]:
         """The nodes of ONNX's own domain of these kinds, in every graph and body, in order; not of local functions."""
@@ -173,19 +190,21 @@ class Tally:
     """Notes collected by kind and text, so that hundreds of like rewrites are one line."""
 
     def __init__(self) -> None:
-        self._subjects: dict[tuple[str, str], dict[str, None]] = {}
+        self._subjects: dict[tuple[str, str], dict[str, int]] = {}
 
     def add(self, kind: str, subject: str | None, text: str) -> None:
         """Adds one subject to the note of this kind and text."""
-        self._subjects.setdefault((kind, text), {})[subject or ""] = None
+        subjects = self._subjects.setdefault((kind, text), {})
+        subjects[subject or ""] = subjects.get(subject or "", 0) + 1
 
     def notes(self) -> tuple[Note, ...]:
-        """One note per subject, or one for all where they are many."""
+        """One note per subject with how often it was added, or one for all where they are many."""
         found: list[Note] = []
         for (kind, text), subjects in self._subjects.items():
             names = list(subjects)
-            if len(names) <= _NOTES_PER_TEXT:
-                found.extend(Note(kind, name, text) for name in names)
-            else:
+            if len(names) > _NOTES_PER_TEXT:
                 found.append(Note(kind, names[0], f"{text} (and {len(names) - 1} others)"))
+                continue
+            for name, count in subjects.items():
+                found.append(Note(kind, name, f"{text}: {count} times" if count > 1 else text))
         return tuple(found)
