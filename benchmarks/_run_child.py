@@ -65,7 +65,7 @@ class _Subject:
     """An engine being measured: opened here, timed in its parts, fed with its samples in turn."""
 
     def __init__(self, plan: Plan) -> None:
-        self.scrubbed = _scrub_environment()
+        self.scrubbed = scrub_environment()
         if plan.cpus is not None:
             os.sched_setaffinity(0, plan.cpus)
         artifact = Artifact.from_json(plan.artifact)  # type: ignore[arg-type]
@@ -205,6 +205,14 @@ def memory_here(plan: str) -> dict[str, object]:
     }
 
 
+def scrub_environment() -> list[str]:
+    """Removes the variables that change what engines do, before one is loaded; gives their names."""
+    names = sorted(name for name in os.environ if name.startswith(_SCRUBBED))
+    for name in names:
+        del os.environ[name]
+    return names
+
+
 def batch_size(typical_ns: float, samples: int) -> int:
     """How many inferences make a batch of about a millisecond.
 
@@ -232,13 +240,6 @@ def peak_memory() -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
-
-
-def _scrub_environment() -> list[str]:
-    names = sorted(name for name in os.environ if name.startswith(_SCRUBBED))
-    for name in names:
-        del os.environ[name]
-    return names
 
 
 def _right_answers(plan: Plan, artifact: Artifact) -> list[Outputs] | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from edgewright.backends import Artifact, Session, registry
+from edgewright.benchmarks._run_child import scrub_environment
 from edgewright.core.bundle.golden import read_samples
 from edgewright.core.errors import EdgewrightError, EngineError
 from edgewright.core.tensors import Feeds, Outputs
@@ -53,6 +54,7 @@ def time_here(plan: str) -> list[dict[str, object]]:
     content = cast("dict[str, object]", json.loads(Path(plan).read_text()))
     rows = cast("list[Mapping[str, object]]", content["arms"])
     place = _Place(Path(str(content["place"])))
+    scrub_environment()
     opened: dict[int, _Opened] = {}
     failures: dict[int, dict[str, str]] = {}
     for index, row in enumerate(rows):

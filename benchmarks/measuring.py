@@ -93,14 +93,14 @@ def measure(question: Question, folder: Path) -> Measured:
         EngineError: the engine cannot be opened, or crashes, hangs or runs out of memory.
     """
     children = _Children(question, folder)
-    steps = question.protocol.preset.runs + 2
     question.progress("warming up", 0.0)
     warmth = children.warm_up()
+    count = question.protocol.preset.runs_for(warmth.median_ns / 1e9)
     runs = []
-    for order in range(steps - 2):
-        question.progress(f"run {order + 1} of {steps - 2}", (order + 1) / steps)
+    for order in range(count):
+        question.progress(f"run {order + 1} of {count}", (order + 1) / (count + 2))
         runs.append(children.run(order, warmth))
-    question.progress("memory", (steps - 1) / steps)
+    question.progress("memory", (count + 1) / (count + 2))
     memory = children.memory(warmth)
     problems = _problems(warmth, runs, question.tolerance)
     return Measured(warmth, tuple(runs), tuple(children.voided), memory, children.plan.cpus, problems)

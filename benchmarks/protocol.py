@@ -25,6 +25,7 @@ MOST_ATTEMPTS = 3
 """How often a run is made before what disturbs it is accepted and flagged."""
 HUNDRED = 100
 """The inference after which memory is read a last time."""
+SLOW_FACTOR = 4.0
 LEAST_RUN_INFERENCES, LEAST_RUN_SECONDS = 64, 1.0
 
 
@@ -46,6 +47,16 @@ class Preset:
     def run_seconds(self) -> float:
         """The fewest seconds of one run."""
         return max(LEAST_RUN_SECONDS, self.seconds / self.runs)
+
+    def runs_for(self, inference_s: float) -> int:
+        """How many runs an engine of this speed gets.
+
+        A run of a slow one is made long by its 64 inferences; where all runs together would take more than
+        :data:`SLOW_FACTOR` times the preset's seconds, there are only as many as its inferences fill.
+        """
+        if self.runs * self.run_inferences * inference_s <= SLOW_FACTOR * self.seconds:
+            return self.runs
+        return min(self.runs, max(1, -(-self.inferences // LEAST_RUN_INFERENCES)))
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(

@@ -49,6 +49,10 @@ def test_presets_split_over_runs_with_a_floor_for_each(monkeypatch: pytest.Monke
     assert PRESETS["standard"].run_seconds == 6.0
     assert Preset("x", 64, 2, 4).run_inferences == 64
     assert Preset("x", 64, 2, 4).run_seconds == 1.0
+    # A slow model: 64 inferences of half a second each are 32 s, three such runs would be 16 times the preset.
+    assert [PRESETS["rapid"].runs_for(seconds) for seconds in (0.001, 0.1, 0.5)] == [3, 3, 1]
+    assert PRESETS["quick"].runs_for(5.0) == 2
+    assert PRESETS["standard"].runs_for(5.0) == 10
     with pytest.raises(UsageError, match="unknown preset 'fast'"):
         protocol_named("fast")
 
