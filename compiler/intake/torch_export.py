@@ -27,7 +27,7 @@ from edgewright.compiler.intake.normalise import strip_remarks
 from edgewright.compiler.intake.shapes import Bound, parse_shapes
 from edgewright.core.errors import BadInputError, EdgewrightError, UnavailableError, UsageError
 from edgewright.core.model import OnnxModel, TorchModel
-from edgewright.core.user_code import blaming_user, load_function, their_frames
+from edgewright.core.user_code import blaming_user, load_function, user_frames
 
 if TYPE_CHECKING:
     import torch
@@ -228,7 +228,7 @@ def _export_program(
 ) -> ExportedProgram:
     import torch
 
-    ranges = {name: _dims_of_ranges(name, sizes) for name, sizes in bounds.items() if name in inputs}
+    ranges = {name: _dims_of_ranges(sizes) for name, sizes in bounds.items() if name in inputs}
     batch = _batch_inputs({name: value for name, value in inputs.items() if name not in bounds})
     if batch is not None:
         dimension = torch.export.Dim("batch")
@@ -246,11 +246,12 @@ def _ordered(dynamic: Mapping[str, dict[int, Dim] | None]) -> tuple[dict[int, Di
     return tuple(dynamic.values())
 
 
-def _dims_of_ranges(name: str, bounds: tuple[Bound, ...]) -> dict[int, Dim] | None:
+def _dims_of_ranges(bounds: tuple[Bound, ...]) -> dict[int, Dim] | None:
     import torch
 
     found = {
-        axis: torch.export.Dim(f"{name}_{axis}", min=bound.low, max=bound.high)
+        # DYNAMIC and not a named Dim: torch finds by itself which sizes of several inputs must be equal.
+        axis: torch.export.Dim.DYNAMIC(min=bound.low, max=bound.high)
         for axis, bound in enumerate(bounds)
         if bound.low != bound.high
     }
@@ -277,7 +278,9 @@ def _unexportable() -> Iterator[None]:
     except Exception as error:
         raise UnavailableError(
             f"torch.export cannot trace the model: {_first_lines(error)}",
-            their_frames(error) + "\nRewrite what depends on values (torch.cond, masks), or give an ONNX file.",
+            "\n".join(
+                [*user_frames(error), "Rewrite what depends on values (torch.cond, masks), or give an ONNX file."]
+            ),
         ) from error
 
 

@@ -67,17 +67,22 @@ def blaming_user(action: str) -> Iterator[None]:
 
 
 def their_frames(error: BaseException) -> str:
-    """The frames of ``error`` in the user's files, innermost last, one a line; ours and the import system's are not."""
+    """The frames of ``error`` in the user's files, innermost last, one a line, or a word that there are none."""
+    return "\n".join(user_frames(error)) or "Nothing of yours was on the way: check the name."
+
+
+def user_frames(error: BaseException) -> list[str]:
+    """As :func:`their_frames`, a list; ours, Python's own and those of installed packages are left out."""
     ours = (str(Path(__file__).resolve().parents[1]), sysconfig.get_path("stdlib"))
     lines = []
     for frame in traceback.extract_tb(error.__traceback__):
         name = frame.filename
-        # Frames of installed packages (torch has sixty) say nothing about the user's code; "<string>" is generated.
+        # Installed packages (torch has sixty frames) say nothing about the user's code; "<string>" is generated.
         if not name.startswith(("<", *ours)) and "site-packages" not in name and "dist-packages" not in name:
             lines.append(f"{name}:{frame.lineno} in {frame.name}: {frame.line}")
     if isinstance(error, SyntaxError) and error.filename:
         lines.append(f"{error.filename}:{error.lineno}: {(error.text or '').strip()}")
-    return "\n".join(lines) or "Nothing of yours was on the way: check the name."
+    return lines
 
 
 def _load_file(path: Path, purpose: str) -> ModuleType:
