@@ -65,17 +65,26 @@ def test_digits_sets_are_disjoint() -> None:
 def test_efficientnet_crops() -> None:
     pytest.importorskip("skimage", reason="needs the examples extra")
     efficientnet = load("efficientnet")
-    calibration, evaluation = efficientnet.calibration(), efficientnet.evaluation()
-    assert (len(calibration), len(evaluation)) == (60, 180)
-    assert not {*calibration.photos} & {*evaluation.photos}
-    few = [*calibration[::20], *evaluation[::60]]
+    calibration = efficientnet.calibration()
+    assert len(calibration) == 60
+    few = calibration[::10]
     for feeds, label in few:
         assert label is None
         assert feeds["inputs"].shape == (1, 3, 224, 224)
         assert feeds["inputs"].dtype == np.float32
         assert np.abs(feeds["inputs"]).max() <= 1
     assert len(digests(few)) == len(few)
-    np.testing.assert_array_equal(evaluation[7][0]["inputs"], efficientnet.evaluation()[7][0]["inputs"])
+    np.testing.assert_array_equal(calibration[7][0]["inputs"], efficientnet.calibration()[7][0]["inputs"])
+
+
+@pytest.mark.full
+def test_efficientnet_is_judged_where_it_is_sure() -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="needs the examples extra")
+    efficientnet = load("efficientnet")
+    evaluation = efficientnet.evaluation()
+    assert not {*efficientnet.calibration().photos} & {*evaluation.photos}
+    assert 140 <= len(evaluation) <= 240
+    assert {number // evaluation.each for number in evaluation.numbers} == set(range(len(evaluation.photos)))
 
 
 def test_efficientnet_knows_a_cat_and_an_espresso() -> None:
