@@ -114,7 +114,7 @@ def _row(subject: Subject, target: Mapping, bench: Mapping) -> Row:
         metric=accuracy["metric"],
         reference=accuracy["reference"],
         value=accuracy["value"],
-        p50_ms=record["summary"]["p50"]["value"] / 1e6,
+        p50_ms=record["summary"]["percentiles"]["p50"]["value"] / 1e6,
     )
 
 
