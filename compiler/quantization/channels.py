@@ -16,7 +16,7 @@ from edgewright.compiler.quantization.calibration import sample_count
 from edgewright.compiler.site import Absent, Site
 from edgewright.core.model import OnnxModel
 
-SAMPLES = 64
+SAMPLES = 32
 """Enough for means and peaks: every sample has many positions per channel."""
 _AXES_ARE_INPUT = 18
 """The opset from which ReduceMax and ReduceMean take their axes as an input."""

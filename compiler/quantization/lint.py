@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx_ir as ir
 
 from edgewright.compiler.graphs import int_attribute
 from edgewright.compiler.pass_base import Note
 from edgewright.compiler.quantization.operators import OPERATORS, Role
-from edgewright.compiler.quantization.placement import Placement
 from edgewright.targets.schema import QuantScheme
 
 _NAMED = 3
@@ -18,23 +19,25 @@ _BODIES = frozenset({"If", "Loop", "Scan"})
 _HEAVY = frozenset({kind for kind, operator in OPERATORS.items() if operator.role is Role.ANCHOR})
 
 
-def describe(graph: ir.Graph, placement: Placement, scheme: QuantScheme) -> tuple[Note, ...]:
+def describe(
+    graph: ir.Graph, quantized: frozenset[ir.Node], refused: Mapping[str, str], scheme: QuantScheme
+) -> tuple[Note, ...]:
     """One note with the quantised share, one for each reason why operators stay float.
 
     Args:
         graph: the float graph the placement was made for.
-        placement: what is quantised and what was refused.
+        quantized: the nodes that become integer, and the clamps that go with them.
+        refused: node name -> why it does not, though the scheme names its kind.
         scheme: which kinds were asked for.
     """
-    quantized = {op.node for op in placement.ops}
     reasons: dict[tuple[str, str], list[str]] = {}
     for node in graph:
-        if node in quantized or any(op.clamp is node for op in placement.ops):
+        if node in quantized:
             continue
-        reason = placement.refused.get(node.name or "") or _reason(node, scheme)
+        reason = refused.get(node.name or "") or _reason(node, scheme)
         if reason:
             reasons.setdefault((node.op_type, reason), []).append(node.name or "")
-    notes = [Note("did", "", _share(graph, placement))] if placement.ops else []
+    notes = [Note("did", "", _share(graph, quantized))] if quantized else []
     notes += [_note(kind, reason, nodes) for (kind, reason), nodes in sorted(reasons.items())]
     return tuple(notes)
 
@@ -65,19 +68,18 @@ def multiplications(node: ir.Node) -> int | None:
     return made * int(rows)
 
 
-def _share(graph: ir.Graph, placement: Placement) -> str:
+def _share(graph: ir.Graph, quantized: frozenset[ir.Node]) -> str:
     heavy = [node for node in graph if node.op_type in _HEAVY]
-    quantized = {op.node for op in placement.ops}
     total, inside = 0, 0
     for node in heavy:
         work = multiplications(node)
         if work is None:
             count = sum(node in quantized for node in heavy)
-            return f"int8: {len(placement.ops)} operators, {count} of {len(heavy)} convolutions and matrix products"
+            return f"int8: {len(quantized)} operators, {count} of {len(heavy)} convolutions and matrix products"
         total += work
         inside += work if node in quantized else 0
     share = inside / total if total else 1.0
-    return f"int8: {len(placement.ops)} operators with {share:.1%} of the multiplications"
+    return f"int8: {len(quantized)} operators with {share:.1%} of the multiplications"
 
 
 def _reason(node: ir.Node, scheme: QuantScheme) -> str | None:

@@ -62,6 +62,11 @@ class Placement:
     refused: dict[str, str] = field(default_factory=dict)
     """Node name -> why it stays float though the scheme names its kind."""
 
+    @property
+    def nodes(self) -> frozenset[ir.Node]:
+        """The quantised nodes and the clamps that belong to them."""
+        return frozenset(node for op in self.ops for node in (op.node, op.clamp) if node is not None)
+
     def sources(self, group: ir.Value) -> list[ir.Value]:
         """The tensors that decide the range of ``group``: its members that no mover made from others of them."""
         movers = {op.output for op in self.ops if op.operator.role is Role.MOVER}
@@ -85,7 +90,7 @@ def place(graph: ir.Graph, scheme: QuantScheme, keep_float: frozenset[str], keep
             continue
         if _computes_integers(node):
             continue
-        reason = _kept(node, keep_float, keep_kinds) or _refusal(node)
+        reason = refusal(node, keep_float, keep_kinds)
         if reason is None:
             found[node] = _quantized_op(node)
         else:
@@ -102,6 +107,11 @@ def _computes_integers(node: ir.Node) -> bool:
     """True for arithmetic on sizes and indices, which is nobody's loss of speed."""
     kind = node.outputs[0].dtype
     return kind is not None and not kind.is_floating_point()
+
+
+def refusal(node: ir.Node, keep_float: frozenset[str], keep_kinds: frozenset[str]) -> str | None:
+    """Why ``node`` cannot or should not be quantised, None when it can."""
+    return _kept(node, keep_float, keep_kinds) or _refusal(node)
 
 
 def _kept(node: ir.Node, keep_float: frozenset[str], keep_kinds: frozenset[str]) -> str | None:

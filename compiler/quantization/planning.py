@@ -19,7 +19,7 @@ from edgewright.compiler.quantization.smoothing import smooth
 from edgewright.compiler.site import Site
 from edgewright.core.errors import UsageError
 from edgewright.core.model import OnnxModel
-from edgewright.targets.schema import QuantRule, QuantScheme
+from edgewright.targets.schema import QuantRule, QuantScheme, Target
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,7 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
         UsageError: the target has no such scheme, or there are no calibration samples.
         BadInputError: an activation is not finite on a sample.
     """
-    rule = site.target.int8
-    if rule is None:
-        raise UsageError(f"{site.target.name} has no int8", "Choose another precision or target.")
-    scheme = static_scheme(rule, options.scheme, site.target.name)
+    rule, scheme = scheme_of(site.target, "static", options.scheme)
     prepared = prepare(model, pool_means="GlobalAveragePool" in scheme.op_kinds)
     placement = place(prepared.ir.graph, scheme, frozenset(options.keep_float), frozenset(options.keep_kinds))
     grids: dict[ir.Value, Grid] = {}
@@ -109,16 +106,19 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
     return QuantizationPlan(prepared, scheme, placement, grids, policy)
 
 
-def static_scheme(rule: QuantRule, name: str, target: str) -> QuantScheme:
-    """The static scheme called ``name``, or the first one when that is empty.
+def scheme_of(target: Target, kind: str, name: str) -> tuple[QuantRule, QuantScheme]:
+    """The target's rule and its scheme of ``kind`` called ``name``, or the first one when that is empty.
 
     Raises:
         UsageError: when there is none; the message lists those there are.
     """
-    schemes = {scheme.name: scheme for scheme in rule.schemes if scheme.kind == "static"}
+    rule = target.int8
+    if rule is None:
+        raise UsageError(f"{target.name} has no int8", "Choose another precision or target.")
+    schemes = {scheme.name: scheme for scheme in rule.schemes if scheme.kind == kind}
     if name == "" and schemes:
-        return next(iter(schemes.values()))
+        return rule, next(iter(schemes.values()))
     if name not in schemes:
         listed = ", ".join(schemes) or "none"
-        raise UsageError(f"{target} has no static int8 scheme '{name}'", f"There are: {listed}.")
-    return schemes[name]
+        raise UsageError(f"{target.name} has no {kind} int8 scheme '{name}'", f"There are: {listed}.")
+    return rule, schemes[name]
