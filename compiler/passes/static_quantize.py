@@ -11,6 +11,7 @@ from edgewright.compiler.quantization.damage import rank_damage
 from edgewright.compiler.quantization.insertion import insert
 from edgewright.compiler.quantization.lint import describe
 from edgewright.compiler.quantization.planning import StaticOptions, make_plan
+from edgewright.compiler.quantization.saturation import find_saturation, saturation_notes
 from edgewright.compiler.site import Site
 from edgewright.core.model import OnnxModel
 from edgewright.targets.schema import Target
@@ -43,9 +44,10 @@ class StaticQuantize(Pass[OnnxModel, OnnxModel], Tunable):
             BadInputError: an activation is not finite on a sample.
         """
         plan = make_plan(model, self.options, site)
-        notes = describe(plan.graph, plan.placement, plan.scheme)
+        notes = describe(plan.graph, plan.placement.nodes, plan.placement.refused, plan.scheme)
         if not plan.placement.ops:
             return Outcome(model, 0, notes)
+        notes += saturation_notes(find_saturation(plan, site), plan.policy.rule)
         insert(plan.graph, plan.placement, plan.grids, plan.policy)
         # A new handle: the old one may have computed the digest of the graph as it was.
         return Outcome(replace(plan.model), len(plan.placement.ops), notes)
