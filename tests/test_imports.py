@@ -137,8 +137,10 @@ print(json.dumps(guilty))
     )
 
 
-def test_import_edgewright_loads_next_to_nothing() -> None:
-    done = fresh("import sys, edgewright; print(*sorted({name.partition('.')[0] for name in sys.modules}))")
+@pytest.mark.parametrize("start", ["import edgewright", "from edgewright.cli._main import verbs; verbs()"])
+def test_a_start_loads_next_to_nothing(start: str) -> None:
+    """Neither the package nor the declaration of every verb's options may load what only the work itself needs."""
+    done = fresh(f"{start}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))")
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
     assert not loaded & {*ABSENT_ON_A_DEVICE, *ENGINES, "numpy"}

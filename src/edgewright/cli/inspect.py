@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from edgewright.cli import _console
 from edgewright.core.errors import ExitCode, UnavailableError
-from edgewright.core.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from edgewright.compiler.summary import ModelSummary
     from edgewright.core.bundle import Accuracy, Bundle, Manifest
+    from edgewright.core.tensors import TensorSpec
 
 SUMMARY = "show what a model or a bundle is: tensors, sizes, operators, precision, accuracy"
 _OPERATORS_SHOWN = 12
