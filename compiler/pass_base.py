@@ -88,6 +88,12 @@ class Pass(ABC, Generic[In, Out]):
         del target, precision
         return None
 
+    @classmethod
+    def options_for(cls, target: Target, precision: str) -> object | None:
+        """The options in the default pipeline for this target and precision; None for those of ``options_type``."""
+        del target, precision
+        return None
+
     @abstractmethod
     def __call__(self, model: In, site: Site) -> Outcome[Out]:
         """Transforms a copy of ``model``; the one that came in is never changed."""

@@ -61,7 +61,7 @@ def default_pipeline(target: Target, precision: str, *, from_torch: bool = False
         if kind.stage is Stage.EXPORT and not from_torch:
             reason = "the model is in ONNX form already"
         if reason is None:
-            chosen.append(kind())
+            chosen.append(kind(kind.options_for(target, precision)))
         else:
             unwanted.append(Unwanted(name, reason))
     return DefaultPipeline(tuple(sorted(chosen, key=position)), tuple(unwanted))

@@ -5,7 +5,9 @@
 2. Pairs: Transpose of a Transpose becomes one Transpose or none; Squeeze of an Unsqueeze along the same axes, and the
    other way round, becomes nothing.
 3. A Reshape reads through whatever only reshaped before it (Reshape, Flatten, Squeeze, Unsqueeze).
-4. Pad with zeros moves into the Conv behind it.
+4. A Reshape to a shape that is computed gets a constant one, where sizes are known or copied from the input but for
+   one: the arithmetic on shapes then has no reader.
+5. Pad with zeros moves into the Conv behind it.
 
 Quantised values pass through like any other: nothing here looks past a QuantizeLinear or DequantizeLinear.
 """
@@ -37,6 +39,7 @@ from edgewright.compiler.site import Site
 from edgewright.core.model import OnnxModel
 
 _RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+_RESHAPE_INPUT_OPSET = 5
 _TO_THE_END = (1 << 31) - 1
 """Slices that end here or later run to the end of any tensor there is."""
 
@@ -131,13 +134,35 @@ def _axes(node: ir.Node, size: int | None) -> list[int] | None:
 def _read_through(work: Rewriting, node: ir.Node, source: ir.Value) -> None:
     first = source.producer()
     shape = integers(input_at(node, 1))
-    if first is None or not is_standard(first, *_RESHAPES) or first.inputs[0] is None or shape is None:
+    if shape is None:
+        _write_shape(work, node, source)
+        return
+    if first is None or not is_standard(first, *_RESHAPES) or first.inputs[0] is None:
         return
     if 0 in shape and not _zeros_agree(shape, source, first.inputs[0]):
         return  # a zero copies a size of what is read
     node.replace_input_with(0, first.inputs[0])
     work.orphan(source)
     work.did("graph", f"made Reshape read through {first.op_type}")
+    work.drop_unused()
+
+
+def _write_shape(work: Rewriting, node: ir.Node, source: ir.Value) -> None:
+    have, want = dims(source), dims(node.outputs[0])
+    if have is None or want is None or 0 in want or work.opset < _RESHAPE_INPUT_OPSET:
+        return
+    shape = [
+        size if isinstance(size, int) else 0 if size is not None and axis < len(have) and have[axis] == size else -1
+        for axis, size in enumerate(want)
+    ]
+    if shape.count(-1) > 1:
+        return
+    old = node.inputs[1]
+    # A zero means "as in the input" only without allowzero.
+    node.attributes.pop("allowzero", None)
+    node.replace_input_with(1, work.constant(node, f"{node.name or 'reshape'}.shape", np.array(shape, dtype=np.int64)))
+    work.orphan(old)
+    work.did("graph", "gave Reshape a constant shape instead of a computed one")
     work.drop_unused()
 
 

@@ -49,8 +49,10 @@ def assert_like(before: OnnxModel, after: OnnxModel, feeds, run, tolerance: floa
             assert relative_error(old[name], new[name]) <= tolerance, name
 
 
-@pytest.mark.parametrize("fused", FUSED, ids=list(FUSED))
-@pytest.mark.parametrize("name", GRAPH_PASSES)
+@pytest.mark.parametrize(
+    ("name", "fused"),
+    [(name, fused) for name in GRAPH_PASSES for fused in (FUSED if name.startswith("fuse") else ("plain",))],
+)
 def test_a_pass_keeps_the_contract(name, fused, specimen, make_site, run_model):
     model, feeds = specimen.model, specimen.feeds
     site = make_site(model, feeds, FUSED[fused], (7, 24))
@@ -66,6 +68,8 @@ def test_a_pass_keeps_the_contract(name, fused, specimen, make_site, run_model):
         assert any(note.kind == "did" for note in outcome.notes)
     assert signature_problem(model, outcome.model) == ""
     onnx.checker.check_model(ir.to_proto(outcome.model.ir), full_check=not _has_fused(outcome.model))
+    if not outcome.changed:
+        return
     if kind.effect is Effect.EXACT:
         assert_like(model, outcome.model, feeds, run_model, min(kind.tolerance, 1e-4))
     again = applied(name, specimen.model, site)

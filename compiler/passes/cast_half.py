@@ -1,0 +1,203 @@
+"""Writes weights and activations in float16 or bfloat16; inputs and outputs of the graph stay float32.
+
+1. Every node that its schema allows computes in 16 bits. What must not stays in float32: operators that need it, nodes
+   named in ``keep_float``, and for float16 nodes with a constant outside its range.
+2. For float16, real samples are run through the float32 model first: a node that reads or writes a value of more than a
+   quarter of 65504 stays in float32, because other data may be larger. Without samples the journal says so.
+3. Casts stand where the two meet, one per tensor and type. Bodies of If and Loop stay as they are.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+from edgewright.compiler.graphs import constant, int_attribute, is_standard
+from edgewright.compiler.half_precision import constant_problem, half_slots, opset_for, overflowing
+from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
+from edgewright.compiler.rewriting import Rewriting
+from edgewright.compiler.shape_inference import infer_shapes
+from edgewright.compiler.site import Site
+from edgewright.core.model import OnnxModel
+from edgewright.targets.schema import Target
+
+_TYPES = {"float16": ir.DataType.FLOAT16, "bfloat16": ir.DataType.BFLOAT16}
+_PRECISIONS = {"fp16": "float16", "bf16": "bfloat16"}
+_INTEGERS = frozenset({ir.DataType.BOOL, ir.DataType.INT32, ir.DataType.INT64, ir.DataType.UINT8, ir.DataType.INT8})
+
+
+@dataclass(frozen=True)
+class CastHalfOptions:
+    """``dtype``: ``float16`` or ``bfloat16``; ``keep_float``: names of nodes, or operators, that stay in float32."""
+
+    dtype: str = "float16"
+    keep_float: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.dtype not in _TYPES:
+            raise ValueError(f"dtype: '{self.dtype}' is neither float16 nor bfloat16")
+
+
+class CastHalf(Pass[OnnxModel, OnnxModel]):
+    """Casts weights and internal tensors to 16 bits."""
+
+    name: ClassVar[str] = "cast-half"
+    effect: ClassVar[Effect] = Effect.LOSSY
+    stage: ClassVar[Stage] = Stage.CAST
+    options_type: ClassVar[type] = CastHalfOptions
+
+    @classmethod
+    def wanted(cls, target: Target, precision: str) -> str | None:
+        """For a 16-bit precision that the runtime does not reach from float32 by itself."""
+        if precision not in _PRECISIONS:
+            return f"the precision is {precision}"
+        if precision in target.hinted_precisions:
+            return f"{target.name} computes in {precision} from a float32 model when told to"
+        return None
+
+    @classmethod
+    def options_for(cls, target: Target, precision: str) -> CastHalfOptions:
+        """The type that the precision names."""
+        del target
+        return CastHalfOptions(_PRECISIONS.get(precision, "float16"))
+
+    def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
+        """The same graph computing in 16 bits where it can."""
+        options = self.options
+        assert isinstance(options, CastHalfOptions)
+        half = _TYPES[options.dtype]
+        work = Rewriting(model)
+        if any(value.dtype is None for node in work.model.graph for value in node.outputs if value.name):
+            infer_shapes(work)
+        if problem := work.reach_opset(opset_for(work.model, half), site.target.opset[1]):
+            work.skipped("graph", f"some operators stay in float32: {problem}")
+        chosen = _choose(work, options, model, site)
+        if chosen:
+            _Casting(work, half).apply(chosen)
+            work.did("graph", f"{len(chosen)} nodes compute in {options.dtype}", len(chosen))
+        return work.outcome()
+
+
+Slots = tuple[ir.Node, set[int], set[int]]
+
+
+def _choose(work: Rewriting, options: CastHalfOptions, model: OnnxModel, site: Site) -> list[Slots]:
+    half = _TYPES[options.dtype]
+    candidates: list[Slots] = []
+    for node in work.model.graph:
+        slots = (set(), {0}) if _makes_float_of_integers(node) else half_slots(node, work.opset, half)
+        if isinstance(slots, str):
+            work.skipped(node.name, f"stays in float32: {slots}")
+        elif not any(slots) or (is_standard(node, "Cast") and not _makes_float_of_integers(node)):
+            continue
+        elif node.name in options.keep_float or node.op_type in options.keep_float:
+            work.skipped(node.name, "stays in float32: it is named in keep_float")
+        elif problem := constant_problem(node, half):
+            work.skipped(node.name, f"stays in float32: {problem}")
+        else:
+            candidates.append((node, *slots))
+    if half != ir.DataType.FLOAT16 or not candidates:
+        return candidates
+    large, problem = overflowing(model, site)
+    if problem:
+        work.tally.add("warning", "graph", f"the range of values was not checked against float16's: {problem}")
+    return [item for item in candidates if not _too_large(work, item[0], large)]
+
+
+def _makes_float_of_integers(node: ir.Node) -> bool:
+    source = node.inputs[0] if node.inputs else None
+    return (
+        is_standard(node, "Cast")
+        and source is not None
+        and source.dtype in _INTEGERS
+        and int_attribute(node, "to", 0) == ir.DataType.FLOAT.value
+    )
+
+
+def _too_large(work: Rewriting, node: ir.Node, large: dict[str, float]) -> bool:
+    for value in (*node.inputs, *node.outputs):
+        if value is not None and value.name in large:
+            text = "stays in float32: values near float16's limit pass through it on real samples"
+            work.skipped(node.name, f"{text} ({large[value.name]:.3g})")
+            return True
+    return False
+
+
+class _Casting:
+    def __init__(self, work: Rewriting, half: ir.DataType) -> None:
+        self.work, self.half = work, half
+        self.halves: dict[ir.Value, ir.Value] = {}
+        self.graph = work.model.graph
+
+    def apply(self, chosen: list[Slots]) -> None:
+        made = {node.outputs[index] for node, _, outputs in chosen for index in outputs}
+        reads: dict[ir.Node, set[int]] = {node: inputs for node, inputs, _ in chosen}
+        for node, inputs, _ in chosen:
+            for index in sorted(inputs):
+                value = node.inputs[index]
+                if value is not None and value not in made:
+                    node.replace_input_with(index, self._as_half(value))
+            if is_standard(node, "Cast"):
+                node.attributes["to"] = ir.AttrInt64("to", self.half.value)
+        for value in [value for node in self.graph for value in node.outputs if value in made]:
+            self._keep_float_readers(value, reads)
+        for value in made:
+            if value.type is not None and value.dtype != self.half:
+                value.type = ir.TensorType(self.half)
+        self.work.drop_unused()
+
+    def _as_half(self, value: ir.Value) -> ir.Value:
+        """``value`` in 16 bits: another initializer, or a Cast right behind what makes it."""
+        if value in self.halves:
+            return self.halves[value]
+        array = constant(value)
+        if array is not None and value.is_initializer():
+            with np.errstate(over="ignore"):
+                narrow = array.astype(self.half.numpy())
+            near = next(iter(value.uses())).node
+            result = self.work.constant(self._outer(near), f"{value.name}.half", narrow, self.half)
+            self.work.orphan(value)
+        else:
+            result = self._cast(value, self.half, f"{value.name}.half")
+        self.halves[value] = result
+        return result
+
+    def _keep_float_readers(self, value: ir.Value, reads: dict[ir.Node, set[int]]) -> None:
+        """Gives a float32 copy of a 16-bit value to graph outputs and to whatever reads it in float32."""
+        others = [use for use in list(value.uses()) if use.idx not in reads.get(use.node, ())]
+        places = [index for index, output in enumerate(self.graph.outputs) if output is value]
+        if not others and not places:
+            return
+        name = value.name or ""
+        if places:
+            value.name = self.work.unique(f"{name}.half")
+        wide = self._cast(value, ir.DataType.FLOAT, f"{name}.float", name if places else "")
+        for use in others:
+            use.node.replace_input_with(use.idx, wide)
+        for index in places:
+            self.graph.outputs[index] = wide
+
+    def _cast(self, value: ir.Value, dtype: ir.DataType, hint: str, name: str = "") -> ir.Value:
+        output = ir.Value(name=name or self.work.unique(hint), type=ir.TensorType(dtype), shape=copy.copy(value.shape))
+        node = ir.Node(
+            "",
+            "Cast",
+            [value],
+            [ir.AttrInt64("to", dtype.value)],
+            outputs=[output],
+            name=self.work.unique(f"{hint}.cast"),
+        )
+        maker = value.producer()
+        if maker is None:
+            self.graph.insert_before(self.graph[0], node)
+        else:
+            self.graph.insert_after(maker, node)
+        return output
+
+    def _outer(self, node: ir.Node) -> ir.Node:
+        """A node of the main graph, so that the new initializer comes into it."""
+        return node if node.graph is self.graph else self.graph[0]
