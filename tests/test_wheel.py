@@ -20,6 +20,7 @@ NOT_SHIPPED = (
     "edgewright/benchmarks/micro",
     "edgewright/benchmarks/peers",
     "edgewright/benchmarks/records",
+    "edgewright/benchmarks/results",
 )
 FLOORS = ("core", "targets", "compiler", "backends", "benchmarks", "driver", "cli")
 

@@ -3,6 +3,7 @@
     python benchmarks/cases list
     python benchmarks/cases build fashion-classifier --into DIR
     python benchmarks/cases check fashion-classifier --into DIR
+    python benchmarks/cases prove fashion-classifier --into DIR --record FILE
 
 A case is one file here with a `NAME` and a `build(folder) -> Case`; files are found by listing, there is no second
 ledger. What `build` leaves in the folder is self-contained: `model.onnx`, `calibration.npz`, `evaluation.npz`,

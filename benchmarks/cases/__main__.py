@@ -1,4 +1,7 @@
-"""`python benchmarks/cases list | build NAME... [--into DIR] | check NAME... [--into DIR]`."""
+"""`python benchmarks/cases list | VERB NAME... [--into DIR]`, where VERB is build, check or prove; and `table`.
+
+`prove` takes `[--precision int8|auto] [--record FILE] [--bundles DIR]`; `table` prints what `--record` holds.
+"""
 
 from __future__ import annotations
 

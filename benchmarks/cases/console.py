@@ -1,9 +1,10 @@
-"""The three verbs of the cases: list, build, check."""
+"""The verbs of the cases: list, build, check, prove, table."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import sys
 import tempfile
 import time
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, cast
 
+from . import proving
 from .case import Case, CaseUnavailable
 from .scoring import onnxruntime_runner, score
 
@@ -53,28 +55,22 @@ def check(case: Case) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0, 2 for an unknown name, 77 where a case cannot be had on this machine."""
-    parser = argparse.ArgumentParser(
-        prog="python benchmarks/cases", description="Real models, data and metrics to develop with."
-    )
-    parser.add_argument("verb", choices=("list", "build", "check"))
-    parser.add_argument("names", nargs="*", metavar="NAME", help="case names, or `all`")
-    parser.add_argument(
-        "--into",
-        type=Path,
-        default=Path(tempfile.gettempdir()) / "edgewright-cases",
-        help="parent of the cases' folders",
-    )
-    options = parser.parse_args(argv)
+    """Exit code 0, 1 where a case was not proven, 2 for an unknown name, 77 where one cannot be had on this machine."""
+    options = parser().parse_args(argv)
     if options.verb == "list":
         for module in case_files():
             print(f"{module.NAME:20} {(sys.modules[cast(type, module).__name__].__doc__ or '').splitlines()[0]}")
         return 0
+    if options.verb == "table":
+        print(proving.table(json.loads(options.record.read_text(encoding="utf-8"))))
+        return 0
     names = [module.NAME for module in case_files()] if options.names in ([], ["all"]) else options.names
+    built: list[tuple[Case, CaseFile]] = []
     code = 0
     for name in names:
         try:
-            case = find_case(name).build(options.into / name)
+            module = find_case(name)
+            case = module.build(options.into / name)
         except CaseUnavailable as absent:
             print(f"{name}: unavailable: {absent}", file=sys.stderr)
             code = 77
@@ -82,5 +78,33 @@ def main(argv: list[str]) -> int:
             print(unknown.args[0], file=sys.stderr)
             return 2
         else:
-            print(check(case) if options.verb == "check" else case.folder)
-    return code
+            built.append((case, module))
+            if options.verb != "prove":
+                print(check(case) if options.verb == "check" else case.folder)
+    return prove(built, options) or code if options.verb == "prove" else code
+
+
+def prove(built: list[tuple[Case, CaseFile]], options: argparse.Namespace) -> int:
+    """Prove all, print the record's table; 0 when every case asked for is as it should be, else 1."""
+    cases = [(case, getattr(module, "REFUSED_FOR", ())) for case, module in built]
+    record = proving.prove_all(cases, options.precision, options.record, options.bundles)
+    print(proving.table(record))
+    return 0 if all(proving.as_meant(record["cases"][case.name]) for case, _ in cases) else 1
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python benchmarks/cases", description="Real models, data and metrics to develop with."
+    )
+    made.add_argument("verb", choices=("list", "build", "check", "prove", "table"))
+    made.add_argument("names", nargs="*", metavar="NAME", help="case names, or `all`")
+    made.add_argument(
+        "--into",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "edgewright-cases",
+        help="parent of the cases' folders",
+    )
+    made.add_argument("--precision", choices=("int8", "auto"), default="int8", help="what prove asks for")
+    made.add_argument("--record", type=Path, default=proving.RECORD, help="what prove completes and table prints")
+    made.add_argument("--bundles", type=Path, help="folder that prove leaves the bundles in")
+    return made
