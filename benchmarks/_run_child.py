@@ -18,7 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from edgewright.backends import Artifact, Session, registry
-from edgewright.benchmarks.protocol import BATCH_BELOW_NS, BATCH_NS, HUNDRED, WarmUp, Windows
+from edgewright.benchmarks.protocol import (
+    BATCH_BELOW_NS,
+    BATCH_NS,
+    HUNDRED,
+    MOST_ATTEMPTS,
+    REPEAT_LIMIT,
+    WarmUp,
+    Windows,
+)
 from edgewright.benchmarks.statistics import drift
 from edgewright.core.bundle.golden import read_samples
 from edgewright.core.compare import worst_error
@@ -155,7 +163,7 @@ def warm_up_here(plan: str) -> dict[str, object]:
         "seconds": seconds,
         "inner": inner,
         "window_medians": series.medians,
-        "repeat_ratio": _repeat_ratio(subject, inner),
+        "repeat_ratio": _repeat_audit(subject, inner),
         "scrubbed": subject.scrubbed,
     }
 
@@ -256,6 +264,17 @@ def _audit(subject: _Subject, kept: list[tuple[int, Outputs]]) -> float | None:
         right = subject.session.run(subject.samples[sample]) if subject.right is None else subject.right[sample]
         worst = max(worst, worst_error(answer, right)[1])
     return worst if np.isfinite(worst) else None
+
+
+def _repeat_audit(subject: _Subject, inner: int) -> float | None:
+    """The largest of up to three ratios: a cache of answers shows every time, what else runs on the machine does not."""
+    worst: float | None = None
+    for _ in range(MOST_ATTEMPTS):
+        ratio = _repeat_ratio(subject, inner)
+        if ratio is None or ratio >= REPEAT_LIMIT:
+            return ratio
+        worst = ratio if worst is None else max(worst, ratio)
+    return worst
 
 
 def _repeat_ratio(subject: _Subject, inner: int) -> float | None:

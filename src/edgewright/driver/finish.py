@@ -35,7 +35,16 @@ def finish(job: Job, group: Group, winner: Winner, because: object) -> TargetRep
     problem = _missed(job, winner)
     out = group.out.with_name(f"{group.out.stem}.missed{group.out.suffix}") if problem else group.out
     recipe_digest = job.recipe_digest(target)
-    digest = package.write(out, job.original, target, built, proof, recipe_digest=recipe_digest, because=because)
+    digest = package.write(
+        out,
+        job.original,
+        target,
+        built,
+        proof,
+        recipe_digest=recipe_digest,
+        preprocessing=job.preprocessing_json,
+        because=because,
+    )
     if winner.latency is not None and winner.latency.record is not None:
         subject = replace(winner.latency.record.subject, bundle_sha256=digest)
         append_record(record_path(out), replace(winner.latency.record, subject=subject))

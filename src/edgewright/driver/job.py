@@ -36,6 +36,11 @@ class Job:
     golden: DataSet | None = None
     """What the user gave for the golden samples, where the other data must not travel."""
 
+    @property
+    def preprocessing_json(self) -> dict[str, object]:
+        """How images become inputs, as the manifest has it; empty where the recipe does not say."""
+        return {name: steps.to_json() for name, steps in self.recipe.preprocessing.items()}
+
     def recipe_digest(self, target: Target) -> str:
         """Covers what goes in: model, data, target, limits, wishes; nothing that measurement decided."""
         request, sets = self.request, self.sets

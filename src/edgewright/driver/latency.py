@@ -74,7 +74,16 @@ def _measured(job: Job, contender: Contender, proof: Proof) -> Record:
     path = job.workdir / "timed.ewb"
     lane = contender.lane
     digest = job.recipe_digest(lane.target)
-    write(path, job.original, lane.target, contender.trial.built, proof, recipe_digest=digest, because=[])
+    write(
+        path,
+        job.original,
+        lane.target,
+        contender.trial.built,
+        proof,
+        recipe_digest=digest,
+        preprocessing={},
+        because=[],
+    )
     try:
         return bench_bundle(open_bundle(path), PRESET, log=job.request.log)
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,7 @@ def write(
     proof: Proof,
     *,
     recipe_digest: str,
+    preprocessing: Mapping[str, object],
     because: object,
 ) -> str:
     """Writes the bundle whole or not at all and gives its digest. Nothing in it depends on time or place.
@@ -107,6 +108,7 @@ def write(
         recipe_digest=recipe_digest,
         plan_digest=built.choice.digest,
         tolerances=proof.tolerances,
+        preprocessing=preprocessing or None,
     )
     journal = {
         "schema": JOURNAL_SCHEMA,
