@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from edgewright.compiler.pass_base import LayerDamage, Stage, Tunable
-from edgewright.core.errors import EngineError
+from edgewright.core.errors import EngineError, UnavailableError
 from edgewright.driver import search
 from edgewright.driver.choice import Choice
 from edgewright.driver.search import Trial, Tuner, attempt, fastest
@@ -89,6 +89,24 @@ def test_the_budget_of_trials_is_kept_and_the_best_found_returned(monkeypatch: p
     found = tuner(workshop, monkeypatch, trials=6).tune(INT8)
     assert len(workshop.tried) <= 6
     assert found.drop == min(workshop.drop(choice) for choice in list(workshop.tried))
+
+
+@pytest.mark.parametrize("needed", [12, 15, 16])
+def test_a_trial_that_cannot_be_built_loses_nothing_and_fewer_layers_are_tried(
+    needed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fragile(FakeWorkshop):
+        def drop(self, choice: Choice) -> float:
+            if len(choice.kept_float) == len(LAYERS):
+                self.tried.append(choice)
+                raise UnavailableError("nothing is left to quantise")
+            return super().drop(choice)
+
+    found = tuner(Fragile(needed), monkeypatch, trials=30).tune(INT8)
+    fewest = next(count for count in range(needed + 1) if 0.08 * (1 - count / needed) <= 0.01)
+    assert len(found.choice.kept_float) == fewest
+    never = tuner(Fragile(10**6), monkeypatch, trials=30).tune(INT8)
+    assert len(never.choice.kept_float) == len(LAYERS) - 1, "the best that could be built is given back"
 
 
 def test_a_candidate_that_crashes_is_a_line_not_the_end() -> None:

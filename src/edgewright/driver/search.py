@@ -60,7 +60,7 @@ class Tuner:
         for change in pass_.alternatives():
             if self.spent >= self.trials // 2:
                 break
-            best = min(best, self._try(choice.varied(**change)), key=_drop)
+            best = min(best, self._variant(choice.varied(**change)) or best, key=_drop)
             if self._holds(best):
                 return best
         return self._spare_layers(best)
@@ -70,26 +70,33 @@ class Tuner:
         assert pass_ is not None
         model = self.workshop.before_quantisation(best.choice)
         ranked = [item.layer for item in pass_.damage(model, self.workshop.site)]
-        low, count = 0, 1
-        while self.spent < self.trials and low < len(ranked):
-            count = min(count, len(ranked))
-            trial = self._try(best.choice.varied(keep_float=tuple(ranked[:count])))
-            if self._holds(trial):
+        low, count, high = 0, 1, len(ranked) + 1
+        while self.spent < self.trials and low + 1 < high:
+            count = min(count, high - 1)
+            trial = self._variant(best.choice.varied(keep_float=tuple(ranked[:count])))
+            if trial is not None and self._holds(trial):
                 return self._restore_layers(trial, ranked, low, count)
+            if trial is None:  # nothing is left to quantise, or the engine refuses it: fewer layers
+                high, count = count, (low + count) // 2
+                continue
             best = min(best, trial, key=_drop)
-            low, count = count, count * 2
+            low, count = count, count * 2 if high > len(ranked) else (count + high) // 2
         return best
 
     def _restore_layers(self, found: Trial, ranked: list[str], low: int, high: int) -> Trial:
         """Bisects between the last failing and the first holding count: each layer in float costs speed."""
         while high - low > 1 and self.spent < self.trials:
             middle = (low + high) // 2
-            trial = self._try(found.choice.varied(keep_float=tuple(ranked[:middle])))
-            if self._holds(trial):
+            trial = self._variant(found.choice.varied(keep_float=tuple(ranked[:middle])))
+            if trial is not None and self._holds(trial):
                 found, high = trial, middle
             else:
                 low = middle
         return found
+
+    def _variant(self, choice: Choice) -> Trial | None:
+        """A change of what could be built before; None when it cannot be built itself, and what was found stays."""
+        return attempt(lambda: self._try(choice), f"trial {self.spent + 1}/{self.trials}", self.log)
 
     def _try(self, choice: Choice) -> Trial:
         self.spent += 1
