@@ -16,50 +16,24 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
 from edgewright.compiler.intake.normalise import strip_remarks
 from edgewright.compiler.intake.shapes import Bound, parse_shapes
-from edgewright.core.errors import BadInputError, EdgewrightError, UnavailableError, UsageError
+from edgewright.compiler.intake.torch_files import first_lines, load_exported, load_pickle
+from edgewright.compiler.intake.torch_request import OPSET, ExportAnswer, ExportRequest
+from edgewright.core.errors import EdgewrightError, UnavailableError, UsageError
 from edgewright.core.model import OnnxModel, TorchModel
 from edgewright.core.user_code import blaming_user, load_function, user_frames
 
 if TYPE_CHECKING:
     import torch
     from torch.export import Dim, ExportedProgram
-
-OPSET = 20
-"""What torch 2.13's exporter writes by default."""
-_ARITHMETIC = re.compile(r"[A-Za-z0-9_+\-*/%(), <>=!&|~.']*")
-_CALL = re.compile(r"([A-Za-z_]\w*)\s*\(")
-_FUNCTIONS = frozenset({"floor", "ceiling", "sqrt", "log", "exp"})
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """What the child is asked to do."""
-
-    kind: str
-    """``factory``, ``pt2`` or ``pickle``."""
-    text: str
-    """``module:function``, or the file's path."""
-    name: str
-    shapes: tuple[str, ...] = ()
-    opset: int = OPSET
-    trust_pickle: bool = False
-
-
-@dataclass
-class ExportAnswer:
-    """What came of it. ``error`` is the class name, problem and remedy of an EdgewrightError."""
-
-    notes: list[str] = field(default_factory=list)
-    error: tuple[str, str, str] | None = None
 
 
 def load_torch(request: ExportRequest) -> TorchModel:
@@ -76,9 +50,9 @@ def load_torch(request: ExportRequest) -> TorchModel:
     np.random.seed(0)
     random.seed(0)
     if request.kind == "pt2":
-        return TorchModel(_load_exported(Path(request.text), trust=request.trust_pickle), None, request.name)
+        return TorchModel(load_exported(Path(request.text), trust=request.trust_pickle), None, request.name)
     if request.kind == "pickle":
-        return _from_result(_load_pickle(Path(request.text)), request)
+        return _from_result(load_pickle(Path(request.text)), request)
     factory = load_function(request.text, "model")
     with blaming_user(f"the model factory {request.text}"):
         result = factory()
@@ -110,7 +84,7 @@ def export(model: TorchModel, out: Path, *, shapes: Sequence[str] = (), opset: i
         written = torch.onnx.export(program, dynamo=True, opset_version=opset, verbose=False)
     except Exception as error:
         raise UnavailableError(
-            f"torch cannot write '{model.name:.100}' as ONNX: {_first_lines(error)}",
+            f"torch cannot write '{model.name:.100}' as ONNX: {first_lines(error)}",
             "The operators it names have no ONNX form: replace them in the module.",
         ) from error
     assert written is not None
@@ -236,7 +210,7 @@ def _export_program(
         try:
             return torch.export.export(module, tuple({**inputs, **batch}.values()), dynamic_shapes=_ordered(dynamic))
         except Exception as error:  # noqa: BLE001 - torch refuses in many types; the static export says what is wrong
-            notes.append(f"the batch size is fixed, torch cannot leave it open: {_first_lines(error)}")
+            notes.append(f"the batch size is fixed, torch cannot leave it open: {first_lines(error)}")
     dynamic = {name: ranges.get(name) for name in inputs}
     with _unexportable():
         return torch.export.export(module, tuple(inputs.values()), dynamic_shapes=_ordered(dynamic))
@@ -277,93 +251,11 @@ def _unexportable() -> Iterator[None]:
         raise
     except Exception as error:
         raise UnavailableError(
-            f"torch.export cannot trace the model: {_first_lines(error)}",
+            f"torch.export cannot trace the model: {first_lines(error)}",
             "\n".join(
                 [*user_frames(error), "Rewrite what depends on values (torch.cond, masks), or give an ONNX file."]
             ),
         ) from error
-
-
-def _load_pickle(path: Path) -> object:
-    """Runs the pickle: only called where the user said that it is trusted."""
-    import torch
-
-    with blaming_user(f"loading {path}"):
-        return torch.load(path, map_location="cpu", weights_only=False)
-
-
-def _load_exported(path: Path, *, trust: bool) -> ExportedProgram:
-    import torch
-
-    with contextlib.nullcontext() if trust else _no_code(path):
-        try:
-            return torch.export.load(path)
-        except EdgewrightError:
-            raise
-        except Exception as error:
-            raise BadInputError(
-                f"{path} is not a readable exported program: {_first_lines(error)}",
-                "Save it again with torch.export.save, with a torch of the same version.",
-            ) from error
-
-
-@contextlib.contextmanager
-def _no_code(path: Path) -> Iterator[None]:
-    """Keeps ``torch.export.load`` (2.13) from what runs code of the file's: pickles, and symbols read by ``eval``.
-
-    It falls back to full pickles by itself, for weights, constants and sample inputs, and hands expressions to
-    ``sympy.sympify``.
-    """
-    import pickle
-
-    import sympy  # type: ignore[import-untyped]
-    import torch
-
-    def refuse(*_args: object, **_options: object) -> object:
-        raise BadInputError(
-            f"{path} holds pickled objects, which can run any code when read",
-            "Pass --trust-pickle if you trust where it comes from.",
-        )
-
-    load, sympify = torch.load, sympy.sympify
-
-    def safe_load(file: object, *_args: object, weights_only: bool = True, **_options: object) -> object:
-        if not weights_only:
-            refuse()
-        return load(cast("str", file), weights_only=True, map_location="cpu")
-
-    def safe_sympify(value: object, *args: object, **options: object) -> object:
-        if isinstance(value, str) and not _is_arithmetic(value):
-            raise BadInputError(f"{path} has the symbol {value!r:.80}, which is no arithmetic", "Export it again.")
-        return sympify(value, *args, **options)
-
-    replaced = [
-        (torch, "load", safe_load),
-        (torch._C, "_pickle_load_obj", refuse),  # noqa: SLF001 - the very function to be kept from the file
-        (pickle, "loads", refuse),
-        (sympy, "sympify", safe_sympify),
-    ]
-    before = [(owner, name, getattr(owner, name, None)) for owner, name, _ in replaced]
-    for owner, name, function in replaced:
-        setattr(owner, name, function)
-    try:
-        yield
-    finally:
-        for owner, name, old in before:
-            setattr(owner, name, old)
-
-
-def _is_arithmetic(text: str) -> bool:
-    """True for what an expression of sizes can be: no attributes, no texts but names, no calls but of sympy's classes
-    (which begin with a capital) and a few functions."""
-    if not _ARITHMETIC.fullmatch(text) or "__" in text or re.search(r"\.\s*[A-Za-z_]", text):
-        return False
-    return all(name[0].isupper() or name in _FUNCTIONS for name in _CALL.findall(text))
-
-
-def _first_lines(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:3]):.400}"
 
 
 def main(request_file: str, out: str, answer_file: str) -> None:
