@@ -267,7 +267,7 @@ def _audit(subject: _Subject, kept: list[tuple[int, Outputs]]) -> float | None:
 
 
 def _repeat_audit(subject: _Subject, inner: int) -> float | None:
-    """The largest of up to three ratios: a cache of answers shows every time, what else runs on the machine does not."""
+    """The largest of up to three ratios: a cache of answers shows every time, other work on the machine does not."""
     worst: float | None = None
     for _ in range(MOST_ATTEMPTS):
         ratio = _repeat_ratio(subject, inner)
