@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
@@ -9,6 +11,7 @@ from onnx_ir.passes import common
 from edgewright.compiler.intake.declared import Inferred
 from edgewright.compiler.intake.validate.scopes import scopes
 
+_INVENTED = re.compile(r"unk__[0-9]+")
 IR_VERSION = 10
 """The oldest IR version (opset 21's) that has everything a pass may write: 4-bit types, metadata."""
 
@@ -62,6 +65,7 @@ def _strip_value(value: ir.Value) -> None:
 
 def correct_types(model: ir.Model, inferred: Inferred) -> None:
     """Gives the main graph's tensors the types the graph itself implies, keeping declared sizes it leaves open."""
+    known = {dim.value for value in model.graph.inputs for dim in value.shape or () if not isinstance(dim, int)}
     read: dict[bytes, tuple[ir.TypeProtocol | None, ir.Shape | None]] = {}  # most tensors of a graph share a few types
     for node in model.graph:
         for value in node.outputs:
@@ -70,6 +74,7 @@ def correct_types(model: ir.Model, inferred: Inferred) -> None:
                 continue
             key = truth.SerializeToString()
             if key not in read:
+                _forget_invented(truth, known)
                 read[key] = (
                     ir.serde.deserialize_type_proto_for_type(truth),
                     ir.serde.deserialize_type_proto_for_shape(truth),
@@ -89,3 +94,11 @@ def _merge(declared: int | ir.SymbolicDim, inferred: int | ir.SymbolicDim) -> in
     if isinstance(declared, int) or declared.value is not None:
         return declared
     return inferred
+
+
+def _forget_invented(truth: onnx.TypeProto, known: set[str | None]) -> None:
+    """Inference names the sizes it does not know ``unk__7``; a file may use such a name for something else, and
+    engines take sizes of one name to be equal, so an invented name becomes no name."""
+    for dim in truth.tensor_type.shape.dim:
+        if _INVENTED.fullmatch(dim.dim_param) and dim.dim_param not in known:
+            dim.ClearField("dim_param")

@@ -69,6 +69,8 @@ def _read(path: Path, said: list[Note], *, allow_nonfinite: bool) -> OnnxModel:
             f"{path}: a name or text in it is not UTF-8: {error.object[:80]!r}", "Export the model again."
         ) from error
     normalise(model, inferred)
+    # Absolute, so that a later change of the current folder cannot point it elsewhere.
+    ir.external_data.set_base_dir(model.graph, path.parent.absolute())
     return OnnxModel(model, path.stem)
 
 
@@ -109,7 +111,8 @@ def _parse(path: Path) -> onnx.ModelProto:
             proto.ParseFromString(file.read())
         except (DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise BadInputError(
-                f"{path} is no ONNX model, or it is corrupt or truncated (its {size} bytes are no protobuf message)",
+                f"{path} is no ONNX model, or is corrupt, truncated, or nests graphs deeper than the 100 levels that "
+                f"protobuf takes: its {size} bytes cannot be parsed",
                 "Copy it again, comparing its size, or export the model again.",
             ) from error
     return proto
@@ -124,5 +127,4 @@ def _to_ir(proto: onnx.ModelProto, path: Path) -> ir.Model:
         cause = error.__cause__ or error
         text = str(cause).split("\n", 1)[0]
         raise BadInputError(f"{path} cannot be represented: {text:.300}", "Export the model again.") from error
-    ir.external_data.set_base_dir(model.graph, path.parent)
     return model

@@ -11,7 +11,7 @@ from edgewright.compiler.intake.content import Content, recognise
 from edgewright.compiler.intake.onnx_file import read_onnx
 from edgewright.compiler.intake.shapes import Bounds, fix_shapes
 from edgewright.compiler.intake.torch_child import export_in_child
-from edgewright.compiler.intake.torch_export import ExportRequest
+from edgewright.compiler.intake.torch_request import ExportRequest
 from edgewright.compiler.pass_base import Note
 from edgewright.core.errors import BadInputError, UsageError
 from edgewright.core.model import OnnxModel

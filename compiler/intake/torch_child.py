@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from edgewright.compiler.intake.torch_export import ExportRequest
+from edgewright.compiler.intake.torch_request import ExportRequest
 from edgewright.core import errors
 from edgewright.core.errors import EngineError, UnavailableError
 

@@ -182,10 +182,22 @@ def _check_attribute(attribute: onnx.AttributeProto, node: onnx.NodeProto, insid
         refuse(source, f"{what} is sparse", "Export the model again with dense values.")
     if single is not None and not attribute.HasField(single):
         refuse(source, f"{what} has no value of its type {_A.AttributeType.Name(attribute.type)}")
+    if node.domain in STANDARD_DOMAINS:
+        for text in (attribute.s, *attribute.strings):
+            if not _is_utf8(text):
+                refuse(source, f"{what} is not UTF-8: {text[:80]!r}")
     others: Iterable[str] = [name for name in _LIST_FIELD.values() if name != several and len(getattr(attribute, name))]
     others = [*others, *(name for name in _FIELD.values() if name != single and attribute.HasField(name))]
     if others:
         refuse(source, f"{what} of type {_A.AttributeType.Name(attribute.type)} has values of another type")
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _check_form(node: onnx.NodeProto, form: _Form, source: str) -> None:
