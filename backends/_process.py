@@ -181,7 +181,9 @@ class ChildProcess:
             if self._pipe in events:
                 self._drain()
             if self._bell.fileno() in events:
-                part = self._bell.recv(DOORBELL.size - len(bell))
+                part = b""
+                with contextlib.suppress(ConnectionError):  # it was killed before it had read what we sent
+                    part = self._bell.recv(DOORBELL.size - len(bell))
                 if not part:
                     raise self._death(doing)
                 bell += part

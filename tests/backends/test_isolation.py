@@ -97,6 +97,21 @@ def test_what_an_engine_started_ends_with_it() -> None:
     assert _ends(pid)
 
 
+def test_a_child_killed_before_it_has_read_its_question_is_told_like_any_other() -> None:
+    with open_fake() as session:
+        child = session._child.pid
+
+        def feeds() -> Iterator[dict[str, np.ndarray]]:
+            os.kill(child, signal.SIGSTOP)
+            yield {"x": np.ones(3, np.float32)}
+            os.kill(child, signal.SIGKILL)  # the first question lies unread: the kernel resets the connection
+            yield {"x": np.ones(3, np.float32)}
+
+        with pytest.raises(EngineError, match="killed by the system") as caught:
+            list(session.run_many(feeds()))
+    assert caught.value.kind == "memory"
+
+
 @pytest.mark.parametrize("behaviour", ["segfault", "hang", "eat memory"])
 def test_a_session_that_failed_is_closed_and_says_so(behaviour: str) -> None:
     with open_fake(SHORT, behaviour=behaviour) as session:
