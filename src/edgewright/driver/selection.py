@@ -20,6 +20,8 @@ TIMED_SAMPLES = 8
 SECONDS_PER_ARM = 2.0
 GAIN = 0.05
 """What a more complicated candidate must be faster by."""
+_REASONS = 3
+"""So many refusals are repeated in the message that nothing can be built."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Selection:
     lanes: Sequence[Lane]
     log: Callable[[str], None]
     because: list[dict[str, object]] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    """Why candidates could not be built, for when none could."""
 
     def ranked(self) -> Iterator[Contender]:
         """Candidates that hold the limit on the selection set, best first; then the best of those that do not.
@@ -52,8 +56,8 @@ class Selection:
         found = self._automatic() if precision == "auto" else self._explicit(precision)
         if not found:
             raise UnavailableError(
-                f"nothing can be built for {', '.join(lane.target.name for lane in self.lanes)}",
-                "The lines above say why for each candidate.",
+                f"nothing can be built for {', '.join(lane.target.name for lane in self.lanes)}{self._why()}",
+                "Choose another --precision or --target, or export the model with what they take.",
             )
         fitting = [one for one in found if self._fits(one)]
         if not fitting:
@@ -177,7 +181,7 @@ class Selection:
                 return Trial(lane.workshop.build(choice), None, None)
             return measure(lane.workshop, lane.judge, self.job.sets.select, choice)
 
-        trial = attempt(work, f"{lane.target.name} {choice.title}", self.log)
+        trial = attempt(work, f"{lane.target.name} {choice.title}", self._refuse)
         if trial is None:
             return None
         contender = Contender(lane, trial, trial.drop is None or trial.drop <= self.job.request.budget.max_drop)
@@ -191,7 +195,7 @@ class Selection:
             return self._plain(lane, choice)
         budget = self.job.request
         tuner = Tuner(lane.workshop, lane.judge, self.job.sets.select, budget.budget.max_drop, budget.trials, self.log)
-        trial = attempt(lambda: tuner.tune(choice), f"{lane.target.name} {choice.title}", self.log)
+        trial = attempt(lambda: tuner.tune(choice), f"{lane.target.name} {choice.title}", self._refuse)
         if trial is None:
             return None
         contender = Contender(lane, trial, trial.drop is not None and trial.drop <= budget.budget.max_drop)
@@ -247,6 +251,14 @@ class Selection:
         shown = "not judged" if drop is None else f"drop {drop:+.4f}"
         size = show_bytes(contender.trial.built.artifact.size_bytes)
         self.log(f"  {contender.lane.target.name} {contender.trial.choice.title}: {size}, {shown}")
+
+    def _refuse(self, line: str) -> None:
+        self.refusals.append(line.strip())
+        self.log(line)
+
+    def _why(self) -> str:
+        lines = dict.fromkeys(self.refusals)
+        return f": {'; '.join(list(lines)[:_REASONS])}" if lines else ""
 
     def _note(self, contender: Contender, verdict: str) -> None:
         self.log(f"  {contender.lane.target.name} {contender.trial.choice.title}: {verdict}")
