@@ -10,11 +10,13 @@ from pathlib import Path
 from edgewright.compiler.intake.content import Content, recognise
 from edgewright.compiler.intake.onnx_file import read_onnx
 from edgewright.compiler.intake.shapes import Bounds, fix_shapes
+from edgewright.compiler.intake.torch_answers import SUFFIX, read_answers
 from edgewright.compiler.intake.torch_child import export_in_child
 from edgewright.compiler.intake.torch_request import ExportRequest
 from edgewright.compiler.pass_base import Note
 from edgewright.core.errors import BadInputError, UsageError
 from edgewright.core.model import OnnxModel
+from edgewright.core.tensors import Feeds, Outputs
 from edgewright.core.user_code import is_reference
 
 
@@ -41,6 +43,8 @@ class LoadedModel:
     bounds: Bounds
     form: str
     """What the user gave: ``onnx``, ``pt2``, ``pickle`` or ``factory``."""
+    answers: tuple[Feeds, Outputs] | None = None
+    """For a torch model: its example inputs and what torch answers to them, for the export to be judged by."""
 
 
 def parse_model(text: str) -> ModelSource:
@@ -84,6 +88,7 @@ def load_model(
     """
     source = parse_model(text)
     notes: list[Note] = []
+    answers: tuple[Feeds, Outputs] | None = None
     if source.content is Content.ONNX:
         model = read_onnx(Path(text), allow_nonfinite=allow_nonfinite, notes=notes)
         form = "onnx"
@@ -99,8 +104,9 @@ def load_model(
         notes.extend(Note("warning", source.name, line) for line in export_in_child(request, out))
         read = read_onnx(out, allow_nonfinite=allow_nonfinite, notes=notes)
         model = OnnxModel(read.ir, source.name)
+        answers = read_answers(out.with_name(out.name + SUFFIX), model.inputs, model.outputs)
     shaped = fix_shapes(model, shapes)
-    return LoadedModel(shaped.model, tuple(notes), shaped.bounds, form)
+    return LoadedModel(shaped.model, tuple(notes), shaped.bounds, form, answers)
 
 
 def _exists(path: Path) -> bool:

@@ -25,6 +25,7 @@ import onnx_ir as ir
 
 from edgewright.compiler.intake.normalise import strip_remarks
 from edgewright.compiler.intake.shapes import Bound, parse_shapes
+from edgewright.compiler.intake.torch_answers import SUFFIX, save_answers
 from edgewright.compiler.intake.torch_files import first_lines, load_exported, load_pickle
 from edgewright.compiler.intake.torch_request import OPSET, ExportAnswer, ExportRequest
 from edgewright.core.errors import EdgewrightError, UnavailableError, UsageError
@@ -92,6 +93,12 @@ def export(model: TorchModel, out: Path, *, shapes: Sequence[str] = (), opset: i
     strip_remarks(written.model)
     written.model.metadata_props.clear()
     OnnxModel(written.model, model.name).save(out)
+    try:
+        unchecked = save_answers(program, out.with_name(out.name + SUFFIX))
+    except Exception as error:  # noqa: BLE001 - the user's module may raise anything; the export itself stands
+        unchecked = f"{type(error).__name__}: {first_lines(error)}"
+    if unchecked:
+        notes.append(f"the export was not compared with torch: {unchecked}")
     return notes
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import cast
 
 from edgewright.benchmarks.accuracy import default_metric
-from edgewright.compiler.intake.source import load_model
+from edgewright.compiler.intake.source import LoadedModel, load_model
 from edgewright.compiler.site import Absent, Site
+from edgewright.core.compare import worst_error
 from edgewright.core.data import open_data
-from edgewright.core.errors import EdgewrightError, UsageError
+from edgewright.core.errors import EdgewrightError, UnavailableError, UsageError
 from edgewright.core.workdir import working_folder
 from edgewright.driver import package
 from edgewright.driver.depfile import files_read, write_depfile
@@ -32,6 +33,8 @@ from edgewright.driver.workshop import Workshop, require_supported
 from edgewright.targets.detect import this_host
 from edgewright.targets.schema import Target
 
+EXPORT_TOLERANCE = 1e-3
+"""Of an output's largest value: float32 sums in another order stay well below, a wrong operator does not."""
 RETRIES = 2
 """How often a candidate that missed when it was proven is tuned again."""
 
@@ -69,6 +72,10 @@ def open_job(request: CompileRequest, target: Target, workdir: Path) -> tuple[Jo
         EdgewrightError: the first thing that is wrong with any of them.
     """
     recipe = read_recipe(request.recipe)
+    if request.precision == "int8" and request.data is None and request.eval_data is None:
+        raise UsageError(
+            "int8 needs data to find its ranges and to prove its accuracy", "Give --data, or --precision fp32."
+        )
     loaded = load_model(
         request.model,
         trust_pickle=request.trust_pickle,
@@ -77,10 +84,6 @@ def open_job(request: CompileRequest, target: Target, workdir: Path) -> tuple[Jo
         workdir=workdir,
     )
     original = loaded.model
-    if request.precision == "int8" and request.data is None and request.eval_data is None:
-        raise UsageError(
-            "int8 needs data to find its ranges and to prove its accuracy", "Give --data, or --precision fp32."
-        )
     sets = open_sets(request.data, request.eval_data, original.inputs, recipe.preprocessing, request.seed)
     notes = [f"{note.subject}: {note.text}" for note in loaded.notes]
     notes += sets.notes if sets else ()
@@ -90,11 +93,31 @@ def open_job(request: CompileRequest, target: Target, workdir: Path) -> tuple[Jo
         metric = chosen.name
         notes.append(f"metric: {metric} ({chosen.reason})")
     executor = ReferenceExecutor(target, workdir, this_host().cores)
+    notes += _compared_with_torch(loaded, executor)
     golden = None if request.golden is None else open_data(str(request.golden), original.inputs, recipe.preprocessing)
     job = Job(request, recipe, original, sets, metric, Answers(executor, original), workdir, golden=golden)
     for note in notes:
         request.log(note)
     return job, tuple(notes)
+
+
+def _compared_with_torch(loaded: LoadedModel, executor: ReferenceExecutor) -> list[str]:
+    """Holds the exported model to torch's own answers: everything after is compared with the export.
+
+    Raises:
+        UnavailableError: the export computes something else.
+    """
+    if loaded.answers is None:
+        return []
+    feeds, answers = loaded.answers
+    output, error = worst_error(next(iter(executor.run(loaded.model, [feeds]))), answers)
+    if error > EXPORT_TOLERANCE:
+        raise UnavailableError(
+            f"the ONNX export of '{loaded.model.name}' does not compute what torch computes: output '{output}' is"
+            f" {error:.3g} off, {EXPORT_TOLERANCE:g} is allowed",
+            "The module does something that torch.export or its ONNX exporter gets wrong; export it to ONNX yourself.",
+        )
+    return [f"the export agrees with torch on its example inputs within {error:.1g}"]
 
 
 def compile_group(job: Job, group: Group) -> TargetReport:
