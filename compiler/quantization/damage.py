@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from edgewright.compiler.graphs import int_attribute
 from edgewright.compiler.pass_base import LayerDamage
 from edgewright.compiler.quantization.calibration import sample_count
+from edgewright.compiler.quantization.construction import GraphBuilder
 from edgewright.compiler.quantization.dynamic import dynamic_weight
 from edgewright.compiler.quantization.grid import FloatArray, Grid
 from edgewright.compiler.quantization.insertion import quantized_weight
@@ -105,10 +105,11 @@ class _Switched:
 
     def __init__(self, model: OnnxModel, layers: Sequence[_Layer]) -> None:
         self._layers = len(layers)
-        self._graph = graph = model.ir.graph
-        self._switches = ir.Input(_free_name(graph), ir.Shape([self._layers]), ir.TensorType(ir.DataType.BOOL))
-        self._count = 0
-        flags = [self._flag(index) for index in range(self._layers)]
+        graph = model.ir.graph
+        self._builder = GraphBuilder(graph)
+        name = self._builder.free_name("layer_switches")
+        self._switches = ir.Input(name, ir.Shape([self._layers]), ir.TensorType(ir.DataType.BOOL))
+        flags = [self._flag(index, graph[0]) for index in range(self._layers)]
         for layer, flag in zip(layers, flags, strict=True):
             self._switch_inputs(layer, flag)
         # Outputs come last: until here every grid's tensor is still the one its readers read.
@@ -142,74 +143,44 @@ class _Switched:
                 yield {**feeds, name: state}
 
     def _switch_inputs(self, layer: _Layer, flag: ir.Value) -> None:
-        node = layer.node
+        node, build = layer.node, self._builder
         for index, grid in layer.activations:
             value = node.inputs[index]
             assert value is not None
             rounded = self._rounded(value, grid, before=node)
-            node.replace_input_with(index, self._node("Where", [flag, rounded, value], before=node))
+            node.replace_input_with(index, build.before(node, "Where", [flag, rounded, value], "switched"))
         if layer.weight is not None:
             index, reals = layer.weight
-            stored = [flag, self._constant(reals), node.inputs[index]]
-            node.replace_input_with(index, self._node("Where", stored, before=node))
+            stored = [flag, build.constant("switched_weight", reals), node.inputs[index]]
+            node.replace_input_with(index, build.before(node, "Where", stored, "switched"))
 
     def _rounded(self, value: ir.Value, grid: Grid | None, before: ir.Node) -> ir.Value:
-        if grid is not None:
-            parameters = [self._constant(grid.scale), self._constant(grid.zero_point_array())]
-            codes = self._node("QuantizeLinear", [value, *parameters], before=before)
-            return self._node("DequantizeLinear", [codes, *parameters], before=before)
-        node = ir.node("DynamicQuantizeLinear", [value], num_outputs=3, name=self._name("DynamicQuantizeLinear"))
-        for output in node.outputs:
-            output.name = self._name("value")
-        self._graph.insert_before(before, node)
-        return self._node("DequantizeLinear", list(node.outputs), before=before)
+        build = self._builder
+        if grid is None:
+            made = build.node("DynamicQuantizeLinear", [value], "switched_codes", outputs=3)
+            build.graph.insert_before(before, made)
+            return build.before(before, "DequantizeLinear", made.outputs, "switched_reals")
+        scale = build.constant("switched_scale", grid.scale)
+        zero = build.constant("switched_zero_point", grid.zero_point_array())
+        codes = build.before(before, "QuantizeLinear", [value, scale, zero], "switched_codes")
+        return build.before(before, "DequantizeLinear", [codes, scale, zero], "switched_reals")
 
     def _switch_output(self, value: ir.Value, grid: Grid, flag: ir.Value) -> None:
-        uses = list(value.uses())
-        maker = value.producer()
-        assert maker is not None
+        readers = list(value.uses())
         # A place to insert before, right behind the maker.
-        anchor = ir.node("Identity", [value], name=self._name("Identity"))
-        self._graph.insert_after(maker, anchor)
-        rounded = self._rounded(value, grid, before=anchor)
-        result = self._node("Where", [flag, rounded, value], before=anchor)
-        self._graph.remove(anchor, safe=True)
-        for node, index in uses:
+        place = self._builder.node("Identity", [value], "switched_place")
+        self._builder.behind(value, [place])
+        rounded = self._rounded(value, grid, before=place)
+        result = self._builder.before(place, "Where", [flag, rounded, value], "switched")
+        self._builder.graph.remove(place, safe=True)
+        for node, index in readers:
             node.replace_input_with(index, result)
         if value.is_graph_output():
-            name, value.name = value.name, f"{result.name}_float"
-            result.name, result.type, result.shape = name, value.type, value.shape
-            self._graph.outputs[:] = [result if item is value else item for item in self._graph.outputs]
+            self._builder.hand_over(value, result)
 
-    def _flag(self, index: int) -> ir.Value:
-        position = self._constant(np.asarray(index, np.int64))
-        return self._node("Gather", [self._switches, position], before=self._graph[0])
-
-    def _node(self, kind: str, inputs: Sequence[ir.Value | None], before: ir.Node) -> ir.Value:
-        node = ir.node(kind, inputs, name=self._name(kind))
-        node.outputs[0].name = self._name("value")
-        self._graph.insert_before(before, node)
-        return node.outputs[0]
-
-    def _constant(self, array: npt.NDArray[np.generic]) -> ir.Value:
-        name = self._name("constant")
-        value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-        self._graph.register_initializer(value)
-        return value
-
-    def _name(self, kind: str) -> str:
-        self._count += 1
-        return f"{self._switches.name}_{kind}_{self._count}"
-
-
-def _free_name(graph: ir.Graph) -> str:
-    """A prefix that no name of the graph starts with."""
-    names = [*graph.initializers, *(value.name or "" for value in graph.inputs)]
-    names += [value.name or "" for node in graph.all_nodes() for value in node.outputs]
-    prefix = "switches"
-    while any(name.startswith(prefix) for name in names):
-        prefix += "_"
-    return prefix
+    def _flag(self, index: int, first: ir.Node) -> ir.Value:
+        position = self._builder.constant("switch_position", np.asarray(index, np.int64))
+        return self._builder.before(first, "Gather", [self._switches, position], "switch")
 
 
 def _difference(reference: Outputs, answer: Outputs) -> float:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
-from edgewright.compiler.graphs import int_attribute
+from edgewright.compiler.graphs import input_at, int_attribute
+from edgewright.compiler.quantization.construction import GraphBuilder
 from edgewright.compiler.quantization.insertion import weight_bits
 from edgewright.compiler.quantization.operators import OPERATORS
 from edgewright.compiler.quantization.placement import is_constant, refusal
@@ -68,62 +68,48 @@ class DynamicWriter:
 
     def __init__(self, graph: ir.Graph, rule: QuantRule) -> None:
         self._graph, self._rule = graph, rule
-        self._quantized: dict[ir.Value, tuple[ir.Value, ir.Value, ir.Value]] = {}
-        self._taken = {value.name for value in graph.inputs} | set(graph.initializers)
-        self._taken |= {output.name for node in graph.all_nodes() for output in node.outputs}
+        self._builder = GraphBuilder(graph)
+        self._quantized: dict[ir.Value, ir.Node] = {}
 
     def write(self, node: ir.Node) -> None:
         """Puts the dynamic integer form in the place of ``node``."""
-        source, result = node.inputs[0], node.outputs[0]
+        source, build = node.inputs[0], self._builder
         assert source is not None
         weight = dynamic_weight(node, self._rule)
-        base = result.name or node.name or node.op_type
-        codes, scale, zero = self._codes(source)
-        stored = self._constant(f"{base}_weight_codes", weight.codes)
-        zeros = self._constant(f"{base}_weight_zero_point", weight.grid.zero_point_array())
-        operands = [codes, stored, zero, zeros]
+        base = node.outputs[0].name or node.op_type
+        codes, scale, zero = self._quantize(source).outputs
+        stored = build.constant(f"{base}_weight_codes", weight.codes)
+        zeros = build.constant(f"{base}_weight_zero_point", weight.grid.zero_point_array())
         convolution = node.op_type == "Conv"
-        attributes = list(node.attributes.values()) if convolution else []
-        kind = "ConvInteger" if convolution else "MatMulInteger"
-        product = self._node(node, kind, operands, f"{base}_integer", attributes)
-        real = self._node(node, "Cast", [product], f"{base}_cast", [ir.AttrInt64("to", ir.DataType.FLOAT)])
-        factor = weight.grid.scale.reshape(-1, *[1] * (weight.codes.ndim - 2)) if convolution else weight.grid.scale
-        both = self._node(node, "Mul", [scale, self._constant(f"{base}_weight_scale", factor)], f"{base}_scales")
-        last = self._node(node, "Mul", [real, both], f"{base}_scaled")
-        if node.op_type != "MatMul" and len(node.inputs) > 2 and node.inputs[2] is not None:
-            last = self._node(node, "Add", [last, self._bias(node, base, weight.codes.ndim)], f"{base}_biased")
+        kind, attributes = ("ConvInteger", list(node.attributes.values())) if convolution else ("MatMulInteger", [])
+        product = build.before(node, kind, [codes, stored, zero, zeros], f"{base}_integer", attributes)
+        real = build.before(node, "Cast", [product], f"{base}_cast", [ir.AttrInt64("to", ir.DataType.FLOAT)])
+        # Behind the channels of a convolution's result come its spatial axes.
+        behind = [1] * (weight.codes.ndim - 2) if convolution and weight.grid.axis is not None else []
+        factor = weight.grid.scale.reshape(-1, *behind) if behind else weight.grid.scale
+        weight_scale = build.constant(f"{base}_weight_scale", factor)
+        both = build.before(node, "Mul", [scale, weight_scale], f"{base}_scales")
+        last = build.before(node, "Mul", [real, both], f"{base}_scaled")
+        bias = input_at(node, 2)
+        if node.op_type != "MatMul" and bias is not None:
+            if convolution:
+                bias = build.constant(f"{base}_bias", numbers(bias).reshape(-1, *[1] * (weight.codes.ndim - 2)))
+            last = build.before(node, "Add", [last, bias], f"{base}_biased")
         self._take_place(node, last)
 
-    def _codes(self, value: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """The codes, scale and zero point of an activation; computed once, however many read it."""
+    def _quantize(self, value: ir.Value) -> ir.Node:
+        """The node that makes codes, scale and zero point of an activation; one, however many read it."""
         if value not in self._quantized:
-            base = value.name or "input"
-            names = [self._free(f"{base}_{part}") for part in ("codes", "scale", "zero_point")]
-            node = ir.node("DynamicQuantizeLinear", [value], num_outputs=3, name=self._free(f"{base}_quantize"))
-            for output, name in zip(node.outputs, names, strict=True):
-                output.name = name
-            producer = value.producer()
-            if producer is None:
-                self._graph.insert_before(self._graph[0], node)
-            else:
-                self._graph.insert_after(producer, node)
-            self._quantized[value] = (node.outputs[0], node.outputs[1], node.outputs[2])
+            node = self._builder.node("DynamicQuantizeLinear", [value], f"{value.name}_quantize", outputs=3)
+            self._builder.behind(value, [node])
+            self._quantized[value] = node
         return self._quantized[value]
-
-    def _bias(self, node: ir.Node, base: str, weight_rank: int) -> ir.Value:
-        bias = node.inputs[2]
-        assert bias is not None
-        if node.op_type != "Conv":
-            return bias
-        shaped = numbers(bias).reshape(-1, *[1] * (weight_rank - 2))
-        return self._constant(f"{base}_bias", shaped)
 
     def _take_place(self, node: ir.Node, last: ir.Value) -> None:
         result = node.outputs[0]
-        name, result.name = result.name, self._free(f"{result.name}_float")
-        last.name, last.type, last.shape = name, result.type, result.shape
+        last.type, last.shape = result.type, result.shape
         if result.is_graph_output():
-            self._graph.outputs[:] = [last if item is result else item for item in self._graph.outputs]
+            self._builder.hand_over(result, last)
         for reader, index in list(result.uses()):
             reader.replace_input_with(index, last)
         inputs = [value for value in node.inputs[1:] if value is not None]
@@ -131,28 +117,3 @@ class DynamicWriter:
         for value in inputs:
             if is_constant(value) and not value.uses() and not value.is_graph_output():
                 self._graph.initializers.pop(value.name or "", None)
-
-    def _node(
-        self,
-        before: ir.Node,
-        kind: str,
-        inputs: list[ir.Value],
-        name: str,
-        attributes: list[ir.Attr] | None = None,
-    ) -> ir.Value:
-        node = ir.Node("", kind, inputs, attributes or [], name=self._free(name))
-        node.outputs[0].name = self._free(name)
-        self._graph.insert_before(before, node)
-        return node.outputs[0]
-
-    def _constant(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
-        free = self._free(name)
-        value = ir.Value(name=free, const_value=ir.tensor(array, name=free))
-        self._graph.register_initializer(value)
-        return value
-
-    def _free(self, name: str) -> str:
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name

@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 
-SMALLEST_SCALE = 2.0**-48
-"""Two such scales multiplied (a bias has input scale x weight scale) are still normal float32 numbers."""
+SMALLEST_SCALE = 2.0**-100
+"""An activation's grid is never finer: far from what float32 cannot hold, with room for a weight's scale."""
+SMALLEST_PRODUCT = 2.0**-124
+"""Input scale times weight scale, the accumulator's own, is never smaller."""
 LARGEST_MAGNITUDE = 1e18
 """Beyond this a range is no activation but a mask or an overflow; products of two such scales stay finite."""
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
-from edgewright.compiler.quantization.grid import Grid, grid_over
+from edgewright.compiler.quantization.construction import GraphBuilder
+from edgewright.compiler.quantization.grid import SMALLEST_PRODUCT, Grid, grid_over
 from edgewright.compiler.quantization.placement import Placement, QuantizedOp, is_constant
 from edgewright.compiler.quantization.prepare import numbers
 from edgewright.compiler.quantization.weights import QuantizedTensor, bias_floor, quantize_bias, quantize_weight
@@ -60,12 +60,11 @@ def quantized_weight(op: QuantizedOp, input_grid: Grid, policy: WeightPolicy) ->
     weight = numbers(op.node.inputs[op.weight])
     axis = weight_axis(op, policy.rule)
     reach = np.abs(weight).max(axis=tuple(index for index in range(weight.ndim) if index != axis))
-    floor = None
+    floor = np.full(1, SMALLEST_PRODUCT / float(input_grid.scale))
     if op.bias is not None:
         bias = numbers(op.node.inputs[op.bias])
-        reach = np.broadcast_to(reach, bias.shape)
-        floor = bias_floor(bias, float(input_grid.scale), reach)
-    return quantize_weight(weight, axis, bits=weight_bits(policy.rule), clip=policy.clip, bias_floor=floor)
+        floor = np.maximum(floor, bias_floor(bias, float(input_grid.scale), np.broadcast_to(reach, bias.shape)))
+    return quantize_weight(weight, axis, bits=weight_bits(policy.rule), clip=policy.clip, floor=floor)
 
 
 def weight_axis(op: QuantizedOp, rule: QuantRule) -> int | None:
@@ -133,31 +132,27 @@ def clamp_bounds(clamp: ir.Node) -> tuple[float, float]:
 
 
 class _Writer:
-    """Adds Q/DQ nodes and their constants under names that are free."""
+    """Writes codes into a graph."""
 
     def __init__(self, graph: ir.Graph) -> None:
         self._graph = graph
-        self._taken = {value.name for value in graph.inputs} | set(graph.initializers)
-        self._taken |= {output.name for node in graph.all_nodes() for output in node.outputs}
+        self._builder = GraphBuilder(graph)
         self._stored: dict[tuple[str, bytes], ir.Value] = {}
 
     def replace_with_codes(self, value: ir.Value, grid: Grid) -> None:
         """All readers of ``value``, the caller of the graph among them, get it after a trip through codes."""
-        quantize, dequantize = self._pair(value, grid)
-        result = dequantize.outputs[0]
+        readers = list(value.uses())
+        result = self._round_trip(value, grid)
         if value.is_graph_output():
-            name, value.name = value.name, self._free(f"{value.name}_float")
-            result.name = name
-            self._graph.outputs[:] = [result if item is value else item for item in self._graph.outputs]
-        for node, index in list(value.uses()):
-            if node is not quantize:
-                node.replace_input_with(index, result)
+            self._builder.hand_over(value, result)
+        for node, index in readers:
+            node.replace_input_with(index, result)
 
     def feed_codes(self, value: ir.Value, grid: Grid, readers: list[tuple[ir.Node, int]]) -> None:
         """``readers`` get ``value`` after a trip through codes; others keep it as it is."""
-        _, dequantize = self._pair(value, grid)
+        result = self._round_trip(value, grid)
         for node, index in readers:
-            node.replace_input_with(index, dequantize.outputs[0])
+            node.replace_input_with(index, result)
 
     def store(self, node: ir.Node, index: int, tensor: QuantizedTensor) -> None:
         """Input ``index`` of ``node``, a constant, becomes stored codes and a DQ."""
@@ -166,48 +161,29 @@ class _Writer:
         key = (value.name or "", tensor.codes.tobytes() + tensor.grid.scale.tobytes())
         if key not in self._stored:
             base = value.name or "constant"
-            codes = self._constant(f"{base}_codes", tensor.codes)
-            attributes = {} if tensor.grid.axis is None else {"axis": tensor.grid.axis}
+            codes = self._builder.constant(f"{base}_codes", tensor.codes)
+            attributes = [] if tensor.grid.axis is None else [ir.AttrInt64("axis", tensor.grid.axis)]
             inputs = [codes, *self._parameters(base, tensor.grid)]
-            dequantize = ir.node("DequantizeLinear", inputs, attributes, name=f"{base}_dequantize")
+            dequantize = self._builder.node("DequantizeLinear", inputs, f"{base}_dequantize", attributes)
             result = dequantize.outputs[0]
-            result.name, result.dtype = self._free(f"{base}_dequantized"), ir.DataType.FLOAT
-            result.shape = ir.Shape(tensor.codes.shape)
+            result.dtype, result.shape = ir.DataType.FLOAT, ir.Shape(tensor.codes.shape)
             self._graph.insert_before(self._graph[0], dequantize)
             self._stored[key] = result
         node.replace_input_with(index, self._stored[key])
         if not value.uses() and not value.is_graph_output():
             self._graph.initializers.pop(value.name or "", None)
 
-    def _pair(self, value: ir.Value, grid: Grid) -> tuple[ir.Node, ir.Node]:
+    def _round_trip(self, value: ir.Value, grid: Grid) -> ir.Value:
         base = value.name or "tensor"
         parameters = self._parameters(base, grid)
-        quantize = ir.node("QuantizeLinear", [value, *parameters], name=f"{base}_quantize")
-        dequantize = ir.node("DequantizeLinear", [quantize.outputs[0], *parameters], name=f"{base}_dequantize")
-        quantize.outputs[0].name = self._free(f"{base}_quantized")
-        quantize.outputs[0].dtype = ir.DataType[grid.dtype.upper()]
-        quantize.outputs[0].shape = value.shape
-        dequantize.outputs[0].name = self._free(f"{base}_dequantized")
+        quantize = self._builder.node("QuantizeLinear", [value, *parameters], f"{base}_quantize")
+        codes = quantize.outputs[0]
+        codes.dtype, codes.shape = ir.DataType[grid.dtype.upper()], value.shape
+        dequantize = self._builder.node("DequantizeLinear", [codes, *parameters], f"{base}_dequantize")
         dequantize.outputs[0].dtype, dequantize.outputs[0].shape = ir.DataType.FLOAT, value.shape
-        producer = value.producer()
-        if producer is None:
-            self._graph.insert_before(self._graph[0], [quantize, dequantize])
-        else:
-            self._graph.insert_after(producer, [quantize, dequantize])
-        return quantize, dequantize
+        self._builder.behind(value, [quantize, dequantize])
+        return dequantize.outputs[0]
 
     def _parameters(self, base: str, grid: Grid) -> list[ir.Value]:
-        scale = self._constant(f"{base}_scale", grid.scale)
-        return [scale, self._constant(f"{base}_zero_point", grid.zero_point_array())]
-
-    def _constant(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
-        free = self._free(name)
-        value = ir.Value(name=free, const_value=ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=free))
-        self._graph.register_initializer(value)
-        return value
-
-    def _free(self, name: str) -> str:
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
+        scale = self._builder.constant(f"{base}_scale", grid.scale)
+        return [scale, self._builder.constant(f"{base}_zero_point", grid.zero_point_array())]

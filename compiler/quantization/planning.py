@@ -82,9 +82,10 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
     prepared = prepare(model, pool_means="GlobalAveragePool" in scheme.op_kinds)
     placement = place(prepared.ir.graph, scheme, frozenset(options.keep_float), frozenset(options.keep_kinds))
     grids: dict[ir.Value, Grid] = {}
-    if placement.ops and smooth(prepared, placement, site, options.smooth, options.samples):
-        prepared = replace(prepared)  # whatever was computed from the weights as they were is void
     if placement.ops:
+        kinds = frozenset(rule.per_channel_axes)
+        smooth(prepared, placement, site, per_channel=kinds, strength=options.smooth, limit=options.samples)
+        prepared = replace(prepared)  # the digest, if it was computed, is of the weights as they were
         sources = {group: placement.sources(group) for group in dict.fromkeys(placement.grids.values())}
         wanted = [value.name or "" for members in sources.values() for value in members]
         observed = calibrate(prepared, wanted, site, options.samples)

@@ -23,6 +23,7 @@ from edgewright.compiler.quantization.grid import Grid
 from edgewright.compiler.quantization.insertion import quantized_weight
 from edgewright.compiler.quantization.placement import QuantizedOp
 from edgewright.compiler.quantization.planning import QuantizationPlan
+from edgewright.compiler.quantization.smoothing import is_depthwise
 from edgewright.compiler.site import Absent, Site
 from edgewright.core.tensors import Array
 from edgewright.targets.schema import QuantRule
@@ -56,7 +57,7 @@ def find_saturation(plan: QuantizationPlan, site: Site) -> list[Saturation]:
     rule = plan.policy.rule
     if not rule.saturates_int16 or rule.reduce_range or rule.activation != "uint8":
         return []
-    layers = [op for op in plan.placement.ops if op.weight is not None and not _is_depthwise(op)]
+    layers = [op for op in plan.placement.ops if op.weight is not None and not is_depthwise(op.node)]
     if not layers:
         return []
     weights = [_weight_rows(op, plan) for op in layers]
@@ -142,12 +143,6 @@ def _source(op: QuantizedOp) -> ir.Value:
     source = op.node.inputs[0]
     assert source is not None
     return source
-
-
-def _is_depthwise(op: QuantizedOp) -> bool:
-    weight = op.node.inputs[1]
-    grouped = op.node.op_type == "Conv" and int_attribute(op.node, "group", 1) > 1
-    return grouped and weight is not None and weight.shape is not None and weight.shape[1] == 1
 
 
 def _weight_rows(op: QuantizedOp, plan: QuantizationPlan) -> list[Codes]:

@@ -24,8 +24,8 @@ from edgewright.compiler.site import Site
 from edgewright.core.model import OnnxModel
 
 _COMMUTES = ("Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool")
-_STRONGEST = 2.0**7
-"""A channel's factor stays within this of the tensor's middle one: codes of 8 bits gain nothing from more."""
+_STRONGEST = 2.0**24
+"""A channel's factor stays within this of the tensor's middle one, so that no weight leaves float32's range."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +38,17 @@ class _Pair:
     readers: tuple[QuantizedOp, ...]
 
 
-def smooth(model: OnnxModel, placement: Placement, site: Site, strength: float, limit: int) -> int:
+def smooth(
+    model: OnnxModel, placement: Placement, site: Site, *, per_channel: frozenset[str], strength: float, limit: int
+) -> int:
     """Rescales weights of ``model`` (prepared, changed in place) where the placement's tensors allow it.
 
     Args:
         model: the model the placement was made for.
         placement: tells which tensors become codes.
         site: gives samples.
+        per_channel: operator kinds whose weights have a scale per output channel; a producer of another kind would
+            pay in its weights for what the activation gains.
         strength: the exponent a: 0 moves nothing, 1 makes all channels of an activation equally large.
         limit: the most calibration samples to use.
 
@@ -52,10 +56,11 @@ def smooth(model: OnnxModel, placement: Placement, site: Site, strength: float, 
         How many tensors were evened out.
     """
     pairs = _pairs(model.ir.graph, placement)
+    pairs = [pair for pair in pairs if pair.producer.op_type in per_channel | {"LayerNormalization"}]
     if not pairs or strength <= 0.0:
         return 0
     found = channel_statistics(model, {pair.tensor.name or "": pair.axis for pair in pairs}, site, limit)
-    return sum(_even_out(pair, found, strength) for pair in pairs)
+    return sum(_even_out(pair, found, strength, per_channel) for pair in pairs)
 
 
 def _pairs(graph: ir.Graph, placement: Placement) -> list[_Pair]:
@@ -109,9 +114,14 @@ def _producer(value: ir.Value) -> ir.Node | None:
     return node
 
 
-def _even_out(pair: _Pair, found: Mapping[str, ChannelStatistics], strength: float) -> bool:
+def _even_out(
+    pair: _Pair, found: Mapping[str, ChannelStatistics], strength: float, per_channel: frozenset[str]
+) -> bool:
     peak = found[pair.tensor.name or ""].peak
     weights = np.max([_input_peaks(op, peak.size) for op in pair.readers], axis=0)
+    if "Conv" in per_channel and all(is_depthwise(op.node) for op in pair.readers):
+        # Each of its weights' scales belongs to one input channel: what the activation gains costs nothing.
+        strength = 1.0
     live = (peak > 0.0) & (weights > 0.0)
     if live.sum() < 2 or any(len(op.node.inputs[op.weight or 1].uses()) != 1 for op in pair.readers):  # type: ignore[union-attr]
         return False
@@ -163,6 +173,13 @@ def _scale_inputs(op: QuantizedOp, factor: npt.NDArray[np.float64]) -> None:
 def store(value: ir.Value, array: npt.NDArray[np.floating]) -> None:
     """Gives an initializer of a graph of one's own new contents, float32."""
     value.const_value = ir.tensor(np.ascontiguousarray(array, np.float32), name=value.name)
+
+
+def is_depthwise(node: ir.Node) -> bool:
+    """True for a convolution whose output channels read one input channel each."""
+    weight = input_at(node, 1)
+    grouped = node.op_type == "Conv" and int_attribute(node, "group", 1) > 1
+    return grouped and weight is not None and weight.shape is not None and weight.shape[1] == 1
 
 
 def _along(factor: npt.NDArray[np.float64], rank: int, axis: int) -> npt.NDArray[np.float64]:

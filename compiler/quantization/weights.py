@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgewright.compiler.quantization.grid import SMALLEST_SCALE, FloatArray, Grid
+from edgewright.compiler.quantization.grid import FloatArray, Grid
 
 BIAS_REACH = float(1 << 30)
 """Largest bias code: half of int32, so that adding the products of a layer does not overflow."""
+SMALLEST_WEIGHT_SCALE = 2.0**-120
+"""A normal float32 number; weights below 127 of it are nothing."""
 _DEAD_BIAS_CODE = float(1 << 24)
 """The bias code aimed at where a channel has no weights: float32's own precision."""
 
@@ -34,7 +36,7 @@ def quantize_weight(
     *,
     bits: int = 8,
     clip: bool = False,
-    bias_floor: npt.NDArray[np.float64] | None = None,
+    floor: npt.NDArray[np.float64] | None = None,
 ) -> QuantizedTensor:
     """Symmetric int8 codes of ``weight``, in [-127, 127] or, with 7 bits, in [-63, 63].
 
@@ -43,7 +45,7 @@ def quantize_weight(
         axis: each index along it has a scale of its own; None for one scale.
         bits: 7 where sums of two u8 x s8 products must fit 16 bits.
         clip: search for the scale with the least squared error instead of spanning the largest weight.
-        bias_floor: for each channel the smallest scale with which its bias still fits int32; see :func:`bias_floor`.
+        floor: the smallest scale, for each channel or for all; see :func:`bias_floor`.
     """
     most = 2 ** (bits - 1) - 1
     others = tuple(index for index in range(weight.ndim) if index != axis)
@@ -51,9 +53,9 @@ def quantize_weight(
     scale = np.asarray(reach, np.float64) / most
     if clip:
         scale = scale * _best_shrink(weight, scale, axis, most)
-    if bias_floor is not None:
-        scale = np.maximum(scale, bias_floor if axis is not None else bias_floor.max(initial=0.0))
-    scale = np.maximum(scale, SMALLEST_SCALE).astype(np.float32)
+    if floor is not None:
+        scale = np.maximum(scale, floor if axis is not None else floor.max(initial=0.0))
+    scale = np.maximum(scale, SMALLEST_WEIGHT_SCALE).astype(np.float32)
     grid = Grid(scale, np.zeros(scale.shape, np.int64), "int8", axis)
     shaped = scale.astype(np.float64).reshape([-1 if index == axis else 1 for index in range(weight.ndim)])
     codes = np.clip(np.rint(weight / shaped), -most, most).astype(np.int8)
@@ -88,7 +90,7 @@ def _best_shrink(
     rows = (
         np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1) if axis is not None else weight.reshape(1, -1)
     ).astype(np.float64)
-    steps = np.maximum(np.atleast_1d(scale), SMALLEST_SCALE)[:, None]
+    steps = np.maximum(np.atleast_1d(scale), SMALLEST_WEIGHT_SCALE)[:, None]
     best = np.ones(len(rows))
     least = np.full(len(rows), np.inf)
     for shrink in np.linspace(1.0, 0.6, 21):
