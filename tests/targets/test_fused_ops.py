@@ -74,8 +74,14 @@ OPS: Mapping[str, Op] = {
     f"{MS}::QGemm": Op(
         BYTES,
         {
-            "xs": TENTH, "xz": ZERO_U8, "w": WEIGHT8, "ws": TENTH, "wz": ZERO_S8,
-            "c": np.zeros(16, np.int32), "ys": TENTH, "yz": ZERO_U8,
+            "xs": TENTH,
+            "xz": ZERO_U8,
+            "w": WEIGHT8,
+            "ws": TENTH,
+            "wz": ZERO_S8,
+            "c": np.zeros(16, np.int32),
+            "ys": TENTH,
+            "yz": ZERO_U8,
         },
         output=onnx.TensorProto.UINT8,
     ),
