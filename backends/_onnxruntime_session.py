@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 FATAL_ONLY = 4
 """Log severity: the engine's own messages come back as exceptions, nothing needs to be printed."""
+
+_NOISE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed: ?|Exception during initialization: |"
+    r"/onnxruntime_src/\S+:\d+ [^()]*\([^()]*\)(?: const)?(?: \[with [^\]]*\])? "
+)
+"""Numbers, folders and places in the engine's own sources that tell a user nothing."""
 
 FOREIGN = {"bfloat16": 16, "float8_e4m3fn": 17, "float8_e4m3fnuz": 18, "float8_e5m2": 19, "float8_e5m2fnuz": 20}
 """Types numpy does not have -> ONNX's number (``TensorProto.DataType``): they pass as raw bytes."""
@@ -71,8 +78,8 @@ def run(engine: onnxruntime.InferenceSession, outputs: tuple[TensorSpec, ...], f
 
 def first_line(error: BaseException) -> str:
     """The engine's message without its source paths and the lines after the first."""
-    text = str(error).strip() or type(error).__name__
-    return " ".join(text.splitlines()[0].split())
+    text = _NOISE.sub("", str(error)).strip() or type(error).__name__
+    return " ".join(text.splitlines()[0].split())[:500]
 
 
 def _run_foreign(engine: onnxruntime.InferenceSession, outputs: tuple[TensorSpec, ...], feeds: Feeds) -> Outputs:

@@ -43,7 +43,7 @@ def unsupported(path: str, device: str) -> Json:
 
 
 def build(path: str, folder: str) -> Json:
-    """Converts to ``model.xml`` and ``model.bin`` in ``folder``; returns the number of inputs and of outputs.
+    """Converts to ``model.xml`` and ``model.bin`` in ``folder``; returns the names of inputs and outputs.
 
     The bytes depend on the file and the version alone: OpenVINO names what has no name after a process-wide counter, so
     those names are replaced by the operator's kind and place.
@@ -63,7 +63,10 @@ def build(path: str, folder: str) -> Json:
             operator.set_friendly_name(f"{operator.get_type_name()}/{index}")
     model.set_friendly_name("model")
     import_openvino().save_model(model, str(Path(folder) / "model.xml"), compress_to_fp16=False)
-    return [len(model.inputs), len(model.outputs)]
+    return {
+        "inputs": [sorted(port.names) for port in model.inputs],
+        "outputs": [sorted(port.names) for port in model.outputs],
+    }
 
 
 def explain(message: str) -> Iterator[tuple[str, str, str]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 """Our names of what can be computed in -> OpenVINO's."""
 
-_FOREIGN = {
+FOREIGN = {
     "bfloat16": "bf16",
     "float8_e4m3fn": "f8e4m3",
     "float8_e5m2": "f8e5m2",
@@ -96,21 +96,52 @@ def load(artifact: Artifact, chosen: dict[str, object]) -> openvino.CompiledMode
     return compiled
 
 
-def run(
-    request: openvino.InferRequest, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], feeds: Feeds
-) -> Outputs:
-    """One inference. Inputs and outputs are told apart by position: names can be cut short on their way through XML.
+class Engine:
+    """A compiled model and one request of it.
 
     Raises:
-        EngineError: when the engine fails.
+        TargetAbsentError, UnavailableError, EngineError: as :func:`load`.
     """
-    try:
-        fed = {index: _tensor(feeds[spec.name]) for index, spec in enumerate(inputs)}
-        # Not copied in: the engine reads the caller's arrays for the time of the call.
-        request.infer(fed, share_inputs=True)
-        return {spec.name: _array(request.get_output_tensor(index), spec) for index, spec in enumerate(outputs)}
-    except Exception as error:
-        raise EngineError(f"openvino failed: {gist(error)}") from error
+
+    def __init__(self, artifact: Artifact, chosen: dict[str, object]) -> None:
+        compiled = load(artifact, chosen)
+        self.request: openvino.InferRequest = compiled.create_infer_request()
+        self._inputs = positions([sorted(port.names) for port in compiled.inputs], artifact.inputs, "inputs")
+        self._outputs = positions([sorted(port.names) for port in compiled.outputs], artifact.outputs, "outputs")
+
+    def run(self, feeds: Feeds) -> Outputs:
+        """One inference.
+
+        Raises:
+            EngineError: when the engine fails.
+        """
+        try:
+            fed = {index: _tensor(feeds[spec.name]) for index, spec in self._inputs}
+            # Not copied in: the engine reads the caller's arrays for the time of the call.
+            self.request.infer(fed, share_inputs=True)
+            return {spec.name: _array(self.request.get_output_tensor(index), spec) for index, spec in self._outputs}
+        except Exception as error:
+            raise EngineError(f"openvino failed: {gist(error)}") from error
+
+
+def positions(names: list[list[str]], specs: tuple[TensorSpec, ...], kind: str) -> list[tuple[int, TensorSpec]]:
+    """Which of a model's inputs (or outputs) is which of the engine's.
+
+    Order decides where the engine has them all: a name can be cut short on its way through XML. Inputs that decide
+    nothing at run time (the second of CastLike) are not there any more: then names decide, and those are not fed.
+
+    Args:
+        names: the engine's names of each of its own, in its order.
+
+    Raises:
+        EngineError: when one is of unknown origin, or an output is missing.
+    """
+    if len(names) == len(specs):
+        return list(enumerate(specs))
+    found = [(index, spec) for index, known in enumerate(names) for spec in specs if spec.name in known]
+    if len(found) != len(names) or kind == "outputs":
+        raise EngineError(f"openvino made {len(names)} {kind} out of the model's {len(specs)}", "Use another runtime.")
+    return found
 
 
 def gist(error: BaseException) -> str:
@@ -122,7 +153,7 @@ def gist(error: BaseException) -> str:
 
 
 def _tensor(array: Array) -> object:
-    foreign = _FOREIGN.get(array.dtype.name)
+    foreign = FOREIGN.get(array.dtype.name)
     if foreign is not None:
         openvino = import_openvino()
         raw = np.ascontiguousarray(array).view(np.uint8)
@@ -137,4 +168,4 @@ def _array(tensor: openvino.Tensor, spec: TensorSpec) -> Array:
         texts: Array = np.array(tensor.str_data, dtype=object)
         return texts
     array: Array = tensor.data.copy()
-    return array.view(dtype_named(spec.dtype)) if spec.dtype in _FOREIGN else array
+    return array.view(dtype_named(spec.dtype)) if spec.dtype in FOREIGN else array

@@ -8,6 +8,14 @@ from typing import TypeAlias
 from edgewright.backends._base import Unsupported
 from edgewright.core.model import OnnxModel
 
+_NUMPY_TYPES = frozenset(
+    {
+        *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+        *("float16", "float32", "float64", "complex64", "complex128", "bool", "string"),
+        "unknown",  # the engine will say
+    }
+)
+
 OperatorId: TypeAlias = tuple[str, str]
 """Domain (empty for the standard's) and name."""
 
@@ -26,6 +34,17 @@ def operators_used(model: OnnxModel) -> dict[OperatorId, list[str]]:
                 domain = "" if node.domain == "ai.onnx" else node.domain
                 found.setdefault((domain, node.op_type), []).append(node.name or "")
     return found
+
+
+def unfeedable(model: OnnxModel, exotic: Iterable[str]) -> list[Unsupported]:
+    """Inputs and outputs of a type that cannot be passed to the engine: neither numpy's own nor one of ``exotic``."""
+    passable = {*_NUMPY_TYPES, *exotic}
+    return [
+        Unsupported(f"element type {spec.dtype}", spec.name, f"{role}s of this type cannot be passed to the engine")
+        for role, specs in (("input", model.inputs), ("output", model.outputs))
+        for spec in specs
+        if spec.dtype not in passable
+    ]
 
 
 def located(rows: Iterable[object], used: Mapping[OperatorId, list[str]]) -> list[Unsupported]:

@@ -10,7 +10,8 @@ from edgewright.backends import _onnxruntime_session as session
 from edgewright.backends._base import Artifact, Availability, Backend, LayerTime, Session, Unsupported, onnx_form
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
-from edgewright.backends._operators import located, operators_used
+from edgewright.backends._onnx_file import save_for_engine
+from edgewright.backends._operators import located, operators_used, unfeedable
 from edgewright.core.errors import EngineError, UnavailableError
 from edgewright.core.model import Model
 from edgewright.core.tensors import Feeds, Outputs
@@ -43,7 +44,7 @@ class OnnxRuntime(Backend):
         used = operators_used(onnx_model)
         with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
             path = Path(folder) / "model.onnx"
-            onnx_model.save(path)
+            save_for_engine(onnx_model, path)
             found = call_isolated(
                 "edgewright.backends._onnxruntime_check:unsupported",
                 {"path": str(path), "operators": [list(operator) for operator in used]},
@@ -52,7 +53,7 @@ class OnnxRuntime(Backend):
                 limits=_CHECK_LIMITS,
             )
         assert isinstance(found, list)
-        return located(found, used)
+        return [*located(found, used), *unfeedable(onnx_model, session.FOREIGN)]
 
     def lower(self, model: Model, target: Target, workdir: Path, precision: str = "fp32") -> Artifact:
         """Writes ``model.onnx`` (and ``model.onnx.data`` beyond a protobuf's reach); the same bytes for the same model.
@@ -68,7 +69,7 @@ class OnnxRuntime(Backend):
         import onnxruntime
 
         onnx_model = onnx_form(model, self.name)
-        files = onnx_model.save(workdir / "model.onnx")
+        files = save_for_engine(onnx_model, workdir / "model.onnx")
         return Artifact(
             backend=self.name,
             folder=workdir,

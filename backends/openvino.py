@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from edgewright.backends import _openvino_session as session
 from edgewright.backends._base import Artifact, Availability, Backend, LayerTime, Session, Unsupported, onnx_form
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
-from edgewright.backends._operators import located, operators_used
+from edgewright.backends._onnx_file import save_for_engine
+from edgewright.backends._openvino_wrong import wrong
+from edgewright.backends._operators import located, operators_used, unfeedable
 from edgewright.core.errors import EngineError, UnavailableError
 from edgewright.core.model import Model
 from edgewright.core.tensors import Feeds, Outputs
 from edgewright.targets.schema import Target
 
 if TYPE_CHECKING:
-    import openvino
+    pass
 
 _BUILD_LIMITS = Limits(deadline_s=600.0)
 _PROFILED_RUNS = 3
@@ -44,7 +46,7 @@ class OpenVino(Backend):
         onnx_model = onnx_form(model, self.name)
         with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
             path = Path(folder) / "model.onnx"
-            onnx_model.save(path)
+            save_for_engine(onnx_model, path)
             found = call_isolated(
                 "edgewright.backends._openvino_build:unsupported",
                 {"path": str(path), "device": target.device},
@@ -53,7 +55,8 @@ class OpenVino(Backend):
                 limits=_BUILD_LIMITS,
             )
         assert isinstance(found, list)
-        return located(found, operators_used(onnx_model))
+        refused = located(found, operators_used(onnx_model))
+        return [*refused, *wrong(onnx_model), *unfeedable(onnx_model, session.FOREIGN)]
 
     def lower(self, model: Model, target: Target, workdir: Path, precision: str = "fp32") -> Artifact:
         """Writes ``model.xml`` and ``model.bin`` in a child process; the same bytes for the same model and version.
@@ -68,19 +71,17 @@ class OpenVino(Backend):
         onnx_model = onnx_form(model, self.name)
         with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
             path = Path(folder) / "model.onnx"
-            onnx_model.save(path)
-            counts = call_isolated(
+            save_for_engine(onnx_model, path)
+            names = call_isolated(
                 "edgewright.backends._openvino_build:build",
                 {"path": str(path), "folder": str(workdir.absolute())},
                 engine=self.name,
                 doing="building the model",
                 limits=_BUILD_LIMITS,
             )
-        expected = [len(onnx_model.inputs), len(onnx_model.outputs)]
-        if counts != expected:
-            raise EngineError(
-                f"openvino made {counts} inputs and outputs out of the model's {expected}", "Report this as a bug."
-            )
+        assert isinstance(names, dict)
+        for kind, specs in (("inputs", onnx_model.inputs), ("outputs", onnx_model.outputs)):
+            session.positions(cast("list[list[str]]", names[kind]), specs, kind)
         return Artifact(
             backend=self.name,
             folder=workdir,
@@ -112,22 +113,22 @@ class _Session(Session):
     def __init__(self, artifact: Artifact, threads: int) -> None:
         self.inputs, self.outputs = artifact.inputs, artifact.outputs
         self._artifact, self._config = artifact, session.config(artifact, threads)
-        self._request: openvino.InferRequest | None = session.load(artifact, self._config).create_infer_request()
+        self._engine: session.Engine | None = session.Engine(artifact, self._config)
 
     def close(self) -> None:
-        self._request = None
+        self._engine = None
 
     def _run(self, feeds: Feeds) -> Outputs:
-        if self._request is None:
+        if self._engine is None:
             raise EngineError("openvino is closed", "Open it again.")
-        return session.run(self._request, self.inputs, self.outputs, feeds)
+        return self._engine.run(feeds)
 
     def _profile(self, feeds: Feeds) -> list[LayerTime]:
         """In a model compiled with counters, so that they cost nothing elsewhere."""
-        request = session.load(self._artifact, {**self._config, "PERF_COUNT": True}).create_infer_request()
+        engine = session.Engine(self._artifact, {**self._config, "PERF_COUNT": True})
         for _ in range(_PROFILED_RUNS):
-            session.run(request, self.inputs, self.outputs, feeds)
-        executed = [item for item in request.profiling_info if item.status.name == "EXECUTED"]
+            engine.run(feeds)
+        executed = [item for item in engine.request.profiling_info if item.status.name == "EXECUTED"]
         return [
             LayerTime(item.node_name, item.node_type, _precision(item.exec_type), item.real_time.total_seconds() * 1e6)
             for item in executed
