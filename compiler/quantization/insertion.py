@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgewright.compiler.quantization.construction import GraphBuilder
+from edgewright.compiler.quantization.existing import OwnPair, own_pair, same_grid
 from edgewright.compiler.quantization.grid import SMALLEST_PRODUCT, Grid, grid_over
 from edgewright.compiler.quantization.placement import Placement, QuantizedOp, is_constant
 from edgewright.compiler.quantization.prepare import numbers
@@ -39,7 +40,10 @@ def insert(graph: ir.Graph, placement: Placement, grids: Mapping[ir.Value, Grid]
     for op in placement.ops:
         _write_constants(op, grids, policy, writer)
     for value in placement.grids:
-        if value in placement.produced:
+        pair = own_pair(value)
+        if pair is not None and same_grid(pair.grid, grids[value]) and not value.is_graph_output():
+            writer.share(value, pair, None if value in placement.produced else readers.get(value, []))
+        elif value in placement.produced:
             writer.replace_with_codes(value, grids[value])
         elif value not in placement.carried:
             writer.feed_codes(value, grids[value], readers.get(value, []))
@@ -153,6 +157,16 @@ class _Writer:
         result = self._round_trip(value, grid)
         for node, index in readers:
             node.replace_input_with(index, result)
+
+    def share(self, value: ir.Value, pair: OwnPair, readers: list[tuple[ir.Node, int]] | None) -> None:
+        """``readers``, or all of them, get ``value`` from the pair that the model brought."""
+        readers = list(value.uses()) if readers is None else readers
+        for node in (pair.dequantize, pair.quantize):
+            self._graph.remove(node)
+        self._builder.behind(value, [pair.quantize, pair.dequantize])
+        for node, index in readers:
+            if node is not pair.quantize:
+                node.replace_input_with(index, pair.dequantize.outputs[0])
 
     def store(self, node: ir.Node, index: int, tensor: QuantizedTensor) -> None:
         """Input ``index`` of ``node``, a constant, becomes stored codes and a DQ."""

@@ -16,6 +16,9 @@ _NAMED = 3
 """So many nodes are named in a note about more of them."""
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _BODIES = frozenset({"If", "Loop", "Scan"})
+_INTEGER = frozenset({"QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger"})
+KEPT = "it is quantised already"
+"""Of what came quantised: it is left as it is, and is no loss of speed."""
 _HEAVY = frozenset({kind for kind, operator in OPERATORS.items() if operator.role is Role.ANCHOR})
 
 
@@ -84,6 +87,8 @@ def _share(graph: ir.Graph, quantized: frozenset[ir.Node]) -> str:
 
 def _reason(node: ir.Node, scheme: QuantScheme) -> str | None:
     """Why a node that the scheme does not name is float, where that is worth a line."""
+    if node.op_type in _INTEGER:
+        return KEPT
     if node.op_type in _RECURRENT:
         return "recurrent layers keep float states"
     if node.op_type in _BODIES:
@@ -94,7 +99,8 @@ def _reason(node: ir.Node, scheme: QuantScheme) -> str | None:
 
 
 def _note(kind: str, reason: str, nodes: list[str]) -> Note:
+    stays = "kept" if reason == KEPT else "float"
     if len(nodes) == 1:
-        return Note("skipped", nodes[0], f"{kind} stays float: {reason}")
+        return Note("skipped", nodes[0], f"{kind} stays {stays}: {reason}")
     named = ", ".join(nodes[:_NAMED]) + (", ..." if len(nodes) > _NAMED else "")
-    return Note("skipped", nodes[0], f"{len(nodes)} x {kind} stay float: {reason} ({named})")
+    return Note("skipped", nodes[0], f"{len(nodes)} x {kind} stay {stays}: {reason} ({named})")

@@ -2,7 +2,8 @@
 
 1. Anchors (convolutions and matrix products with constant weights) are quantised where the scheme names their kind.
 2. Followers join where all their activations already are codes and a quantised operator reads what they make.
-3. Movers join where a quantised operator reads what they make; all their tensors share one grid.
+3. Movers join where a quantised operator reads what they make, a MaxPool also where it makes fewer codes of codes;
+   all their tensors share one grid.
 4. A Relu or Clip that only an operator feeds belongs to it: the operator's output is the tensor behind the clamp.
 5. Where the scheme quantises outputs, every tensor between an operator and its readers is a code, so that the
    runtime finds an integer kernel; else only what quantised operators read is.
@@ -214,7 +215,8 @@ def _connected(found: dict[ir.Node, QuantizedOp], refused: dict[str, str]) -> se
     for node, op in reversed(found.items()):
         if node in kept or node not in candidates:
             continue
-        if any(reader in kept and index in found[reader].activations for reader, index in op.output.uses()):
+        wanted = any(reader in kept and index in found[reader].activations for reader, index in op.output.uses())
+        if wanted or (node.op_type == "MaxPool" and all(value in codes for value in op.read)):
             kept.add(node)
     for node, op in found.items():
         if node not in kept and op.operator.role is Role.FOLLOWER:

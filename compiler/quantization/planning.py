@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from edgewright.compiler.quantization.calibration import calibrate, merged
 from edgewright.compiler.quantization.correction import correct_biases
+from edgewright.compiler.quantization.existing import own_pair
 from edgewright.compiler.quantization.grid import Grid
 from edgewright.compiler.quantization.insertion import WeightPolicy
 from edgewright.compiler.quantization.placement import Placement, place
@@ -99,6 +100,9 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
             )
             for group, members in sources.items()
         }
+        for value, group in placement.grids.items():
+            if (pair := own_pair(value)) is not None:
+                chosen[group] = pair.grid
         grids = {value: chosen[group] for value, group in placement.grids.items()}
     policy = WeightPolicy(rule)
     if options.bias_correction:
