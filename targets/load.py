@@ -8,8 +8,10 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import cast
 
 from edgewright.core.errors import UsageError
+from edgewright.core.registry import load_plugin
 from edgewright.core.toml import Table, read_toml
 from edgewright.targets.detect import Host, is_present, this_host
 from edgewright.targets.parse import KNOWN_ISA, parse_targets
@@ -58,7 +60,7 @@ def _files() -> Mapping[str, Path]:
     for point in entry_points(group=GROUP):
         if point.name in found:
             raise UsageError(f"two target files are called '{point.name}': one is {point.value}", "Uninstall one.")
-        found[point.name] = Path(point.load())
+        found[point.name] = Path(cast("str", load_plugin(point, "target")))
     return found
 
 

@@ -18,6 +18,21 @@ from edgewright.core.errors import UsageError
 T = TypeVar("T")
 
 
+def load_plugin(point: EntryPoint, kind: str) -> object:
+    """What a third party's entry point names.
+
+    Raises:
+        UsageError: its package is broken; nothing of ours can mend that.
+    """
+    try:
+        return point.load()
+    except Exception as error:
+        raise UsageError(
+            f"the installed {kind} '{point.name}' ({point.value}) cannot be loaded: {type(error).__name__}: {error}",
+            "Mend or uninstall the package it comes from.",
+        ) from error
+
+
 @dataclass(frozen=True)
 class Registry(Generic[T]):
     """The plug-ins of one kind.
@@ -66,7 +81,7 @@ class Registry(Generic[T]):
         if name in self._modules:
             return self._only_subclass(self._modules[name])
         if name in self._entry_points:
-            loaded = self._entry_points[name].load()
+            loaded = load_plugin(self._entry_points[name], self.kind)
             if isinstance(loaded, type) and issubclass(loaded, self.base):
                 return loaded
             raise UsageError(f"{self._entry_points[name].value} is not a {self.base.__name__}", "Fix its entry point.")
