@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from edgewright.compiler.intake.content import Content, recognise
 from edgewright.compiler.intake.declared import reconcile
-from edgewright.compiler.intake.normalise import name_domains, normalise
+from edgewright.compiler.intake.normalise import name_domains, normalise, write_defaults
 from edgewright.compiler.intake.validate import validate
 from edgewright.compiler.intake.validate.operators import is_standard
 from edgewright.compiler.pass_base import Note
@@ -58,6 +58,7 @@ def _read(path: Path, said: list[Note], *, allow_nonfinite: bool) -> OnnxModel:
         findings = validate(proto, path.parent, str(path), allow_nonfinite=allow_nonfinite)
         said.extend(Note("warning", path.name, line) for line in findings.lines)
         name_domains(proto)
+        write_defaults(proto)
         model = _to_ir(proto, path)
         if not findings.in_order:
             model.graph.sort()

@@ -219,3 +219,24 @@ def test_unknown_operators_by_domain(small: onnx.ModelProto, read: Read) -> None
     model = read(small)
     assert unknown_operators(model, {"com.microsoft"}) == ["my.own::Foo"]
     assert unknown_operators(model, ()) == ["com.microsoft::Gelu", "my.own::Foo"]
+
+
+def test_an_stft_is_one_sided_unless_it_says_otherwise(read: Read) -> None:
+    nodes = [
+        helper.make_node("STFT", ["x", "hop", "", "length"], ["s"]),
+        helper.make_node("ReduceSumSquare", ["s"], ["p"], axes=[3], keepdims=0),
+        helper.make_node("MatMul", ["p", "bands"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "spectrum",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 64, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, None, 4])],
+        [
+            numpy_helper.from_array(np.array(8), "hop"),
+            numpy_helper.from_array(np.array(16), "length"),
+            numpy_helper.from_array(np.ones((9, 4), np.float32), "bands"),
+        ],
+    )
+    model = read(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+    assert list(model.ir.graph.outputs[0].shape or ()) == [1, 7, 4]
