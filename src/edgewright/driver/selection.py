@@ -71,11 +71,16 @@ class Selection:
         yield from sorted((one for one in fitting if not one.holds), key=lambda one: one.trial.drop or 0.0)
 
     def stricter(self, contender: Contender, over: float) -> Contender | None:
-        """The candidate tuned again, to a limit tightened by twice what it missed when it was proven; None if float."""
+        """The candidate tuned again, to a limit tightened by twice what it missed when it was proven; None if float.
+
+        The limit is below what the candidate itself reached on the selection set: it must not be found again.
+        """
         judge, sets = contender.lane.judge, self.job.sets
         if contender.trial.choice.precision != "int8" or judge is None or sets is None or self.job.request.plan:
             return None
         limit = self.job.request.budget.max_drop - 2 * over
+        if contender.trial.drop is not None:
+            limit = min(limit, contender.trial.drop - over)
         trials = self.job.request.trials
         tuner = Tuner(contender.lane.workshop, judge, sets.select, limit, trials, self.log)
         choice = contender.trial.choice
