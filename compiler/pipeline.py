@@ -7,7 +7,9 @@ rejected, and those after it run again on the model it was given.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -81,7 +83,21 @@ def run_pipeline(
         PassError: when a pass raises anything but an :class:`EdgewrightError`; the message names it and those before.
         EdgewrightError: what a pass itself says to the user.
     """
-    return _Run(tuple(passes), site, gate or Gate()).all(model)
+    with _sparing_collector():
+        return _Run(tuple(passes), site, gate or Gate()).all(model)
+
+
+@contextmanager
+def _sparing_collector() -> Iterator[None]:
+    """Keeps Python's cycle collector from walking everything that was there before, while graphs are copied.
+
+    A graph is tens of thousands of small objects in cycles: collecting as they are made takes longer than most passes.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @dataclass(eq=False)
@@ -122,6 +138,8 @@ class _Run:
     def _step(self, index: int, model: Model) -> _Step:
         current = self.passes[index]
         self.site.progress(current.name, index / len(self.passes))
+        collecting = gc.isenabled()
+        gc.disable()
         try:
             outcome = current(model, self.site)
         except EdgewrightError:
@@ -132,6 +150,9 @@ class _Run:
                 f"pass '{current.name}' failed after {earlier}: {type(cause).__name__}: {str(cause)[:500]}",
                 f"This is a bug in the pass; leave it out with a recipe that skips '{current.name}' and report it.",
             ) from cause
+        finally:
+            if collecting:
+                gc.enable()
         after = outcome.model if outcome.changed else model
         broken = signature_problem(model, after)
         kept = model if broken else after
@@ -169,6 +190,7 @@ class _Run:
             if bad is None:
                 self._journal_proven(pending, changed)
                 self.comparison.forget_all_but(group[-1].after)
+                gc.collect()  # the models in between are cycles that hold weights
                 return group[-1].after, group[-1].index + 1
             culprit = changed[bad]
             error, text = self._error(culprit.before, culprit.after)

@@ -41,6 +41,7 @@ class Rewriting:
     def adopt(self, model: ir.Model) -> None:
         """Goes on with ``model``, such as one of a higher opset."""
         self.model = model
+        self._counts: dict[str, int] = {}
         self._names = {value.name for value in all_values(model) if value.name}
         self._names.update(node.name for graph in all_graphs(model) for node in graph if node.name)
 
@@ -75,9 +76,11 @@ class Rewriting:
 
     def unique(self, hint: str) -> str:
         """A name nobody has yet."""
-        name, count = hint, 1
+        name = hint
         while name in self._names or not name:
-            name, count = f"{hint}_{count}", count + 1
+            # Counting goes on where it stopped: thousands of values may share a hint.
+            self._counts[hint] = self._counts.get(hint, 0) + 1
+            name = f"{hint}_{self._counts[hint]}"
         self._names.add(name)
         return name
 

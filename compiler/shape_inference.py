@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 
-import onnx
 import onnx_ir as ir
 
+from edgewright.compiler import bounded_inference
 from edgewright.compiler.graphs import all_graphs, dims
 from edgewright.compiler.opset import light_proto
 from edgewright.compiler.rewriting import Rewriting
@@ -24,7 +24,7 @@ def infer_shapes(work: Rewriting) -> int:
             work.skipped("graph", f"{proto.ByteSize()} bytes without its main weights is too much to infer")
             return 0
         try:
-            inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=False, data_prop=True)
+            inferred = bounded_inference.infer_shapes(proto)
         except Exception as cause:  # noqa: BLE001 - the C++ inference raises kinds of its own
             work.skipped("graph", f"onnx's shape inference failed: {str(cause).strip()[:200]}")
             return 0
@@ -50,16 +50,14 @@ def _merge(work: Rewriting, inferred: ir.Model) -> int:
         found = ir.convenience.create_value_mapping(other, include_subgraphs=False)
         for value in (output for node in own for output in node.outputs):
             known = found.get(value.name or "")
-            if known is not None and _improve(work, value, known):
+            if known is not None and _improve(value, known):
                 improved += 1
     return improved
 
 
-def _improve(work: Rewriting, value: ir.Value, known: ir.Value) -> bool:
+def _improve(value: ir.Value, known: ir.Value) -> bool:
     changed = False
-    if known.type is not None and value.type != known.type:
-        if value.type is not None:
-            work.tally.add("warning", value.name, f"declared as {value.type}, but its operator makes {known.type}")
+    if known.type is not None and value.type is None:
         value.type, changed = copy.copy(known.type), True
     old, new = dims(value), dims(known)
     if new is None or new == old:
@@ -67,12 +65,8 @@ def _improve(work: Rewriting, value: ir.Value, known: ir.Value) -> bool:
     if old is None:
         value.shape = known.shape
         return True
-    if len(old) != len(new) or any(
-        isinstance(one, int) and isinstance(two, int) and one != two for one, two in zip(old, new, strict=True)
-    ):
-        work.tally.add("warning", value.name, f"declared with shape {old}, but its operator makes {new}")
-        value.shape = known.shape
-        return True
+    if len(old) != len(new):
+        return changed
     merged = [_better(one, two) for one, two in zip(old, new, strict=True)]
     if merged == old:
         return changed

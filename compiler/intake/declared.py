@@ -10,6 +10,7 @@ import onnx
 import onnx.shape_inference
 import onnx_ir as ir
 
+from edgewright.compiler.bounded_inference import infer_shapes
 from edgewright.compiler.intake.validate.report import quoted, refuse
 from edgewright.compiler.intake.validate.scopes import STANDARD_DOMAINS
 from edgewright.compiler.pass_base import Note
@@ -90,7 +91,7 @@ def _types(found: onnx.ModelProto) -> Inferred:
 
 
 def _infer(model: onnx.ModelProto, *, strict: bool) -> onnx.ModelProto:
-    return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=strict, data_prop=True)
+    return infer_shapes(model, strict=strict, check_types=True)
 
 
 def _is_about_functions(text: str, model: onnx.ModelProto) -> bool:

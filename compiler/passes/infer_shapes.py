@@ -1,8 +1,8 @@
 """Writes the element type and shape of every tensor into the graph, as far as onnx's inference with data propagation
 can tell.
 
-Large weights are set aside while it runs, so no message nears protobuf's 2 GiB. What is already declared stays unless
-inference contradicts it; graph inputs are never touched.
+Large weights are set aside while it runs, so no message nears protobuf's 2 GiB. What is already declared stays:
+that it is true is the validator's business. Graph inputs are never touched.
 """
 
 from __future__ import annotations

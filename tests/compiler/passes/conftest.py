@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,9 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from edgewright.compiler.numeric_gate import relative_error
+from edgewright.compiler.pass_base import Outcome, Pass
+from edgewright.compiler.site import Run, Site
 from edgewright.core.model import OnnxModel
 from edgewright.core.tensors import Feeds
 
@@ -315,3 +318,44 @@ def specimen(specimen_name: str) -> Specimen:
 def specimen_of() -> Callable[[str], Specimen]:
     """``specimen_of("transformer_13")``: one model of the corpus by name."""
     return lambda name: CORPUS[name]()
+
+
+@pytest.fixture
+def apply(make_site: Callable[..., Site], run_model: Run) -> Callable[..., Outcome[OnnxModel]]:
+    """``apply(pass_, model, feeds, fused_ops=..., opset=...)``: the outcome, after comparing what both models answer.
+
+    The tolerance of 1e-5 of the largest value is some tens of float32 roundings.
+    """
+
+    def run(
+        item: Pass[OnnxModel, OnnxModel],
+        model: OnnxModel,
+        feeds: Sequence[Feeds] = (),
+        fused_ops: frozenset[str] = frozenset(),
+        opset: tuple[int, int] = (7, 24),
+        tolerance: float = 1e-5,
+    ) -> Outcome[OnnxModel]:
+        before = OnnxModel(model.ir, model.name).digest
+        outcome = item(model, make_site(model, feeds, fused_ops, opset))
+        assert OnnxModel(model.ir, model.name).digest == before
+        # Without feeds nothing is run: some models here would take all memory.
+        pairs = zip(run_model(model, feeds), run_model(outcome.model, feeds), strict=True) if feeds else ()
+        for old, new in pairs:
+            assert list(old) == list(new)
+            for name, value in old.items():
+                assert relative_error(value, new[name]) <= tolerance, name
+        return outcome
+
+    return run
+
+
+@pytest.fixture
+def operators() -> Callable[[OnnxModel], list[str]]:
+    """``operators(model)``: the operators of the graph and its bodies, sorted, repeated as often as they occur."""
+    return lambda model: sorted(node.op_type for node in model.ir.graph.all_nodes())
+
+
+@pytest.fixture
+def texts() -> Callable[[Outcome[OnnxModel]], str]:
+    """``texts(outcome)``: all notes as lines ``kind subject: text``."""
+    return lambda outcome: "\n".join(f"{note.kind} {note.subject}: {note.text}" for note in outcome.notes)
