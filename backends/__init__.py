@@ -14,6 +14,7 @@ from edgewright.backends._base import (
     Unsupported,
     registry,
 )
+from edgewright.backends._fingerprint import fingerprint_problem
 from edgewright.backends._isolation import DEFAULT_LIMITS, IsolatedSession, call_isolated, open_isolated
 from edgewright.backends._limits import Limits
 
@@ -28,6 +29,7 @@ __all__ = [
     "Session",
     "Unsupported",
     "call_isolated",
+    "fingerprint_problem",
     "open_isolated",
     "registry",
 ]

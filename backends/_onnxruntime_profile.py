@@ -34,10 +34,10 @@ def layer_times(artifact: Artifact, threads: int, feeds: Feeds) -> list[LayerTim
         chosen = session.options(artifact, threads)
         chosen.enable_profiling = True
         chosen.profile_file_prefix = str(Path(folder) / "profile")
-        engine = session.load(artifact, chosen)
+        engine = session.Engine(artifact, chosen)
         for _ in range(_RUNS):
-            session.run(engine, artifact.outputs, feeds)
-        events = json.loads(Path(engine.end_profiling()).read_text())
+            engine.run(feeds)
+        events = json.loads(Path(engine.loaded.end_profiling()).read_text())
     return _last_run(events)
 
 

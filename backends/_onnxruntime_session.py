@@ -61,19 +61,31 @@ def load(artifact: Artifact, chosen: onnxruntime.SessionOptions) -> onnxruntime.
         raise EngineError(problem, f"It was made for onnxruntime {made_with}.") from error
 
 
-def run(engine: onnxruntime.InferenceSession, outputs: tuple[TensorSpec, ...], feeds: Feeds) -> Outputs:
-    """One inference.
+class Engine:
+    """A loaded session; what does not change from one inference to the next is worked out once.
 
     Raises:
-        EngineError: when the engine fails.
+        EngineError: as :func:`load`.
     """
-    names = [spec.name for spec in outputs]
-    try:
-        if any(spec.dtype in FOREIGN for spec in outputs) or any(a.dtype.name in FOREIGN for a in feeds.values()):
-            return _run_foreign(engine, outputs, feeds)
-        return dict(zip(names, engine.run(names, dict(feeds)), strict=True))
-    except Exception as error:
-        raise EngineError(f"onnxruntime failed: {first_line(error)}") from error
+
+    def __init__(self, artifact: Artifact, chosen: onnxruntime.SessionOptions) -> None:
+        self.loaded = load(artifact, chosen)
+        self._outputs = artifact.outputs
+        self._names = [spec.name for spec in artifact.outputs]
+        self._foreign = any(spec.dtype in FOREIGN for spec in (*artifact.inputs, *artifact.outputs))
+
+    def run(self, feeds: Feeds) -> Outputs:
+        """One inference.
+
+        Raises:
+            EngineError: when the engine fails.
+        """
+        try:
+            if self._foreign:
+                return _run_foreign(self.loaded, self._outputs, feeds)
+            return dict(zip(self._names, self.loaded.run(self._names, dict(feeds)), strict=True))
+        except Exception as error:
+            raise EngineError(f"onnxruntime failed: {first_line(error)}") from error
 
 
 def first_line(error: BaseException) -> str:

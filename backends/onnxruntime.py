@@ -18,7 +18,7 @@ from edgewright.core.tensors import Feeds, Outputs
 from edgewright.targets.schema import Target
 
 if TYPE_CHECKING:
-    import onnxruntime
+    pass
 
 _PROVIDER = "CPUExecutionProvider"
 _CHECK_LIMITS = Limits(deadline_s=120.0)
@@ -98,7 +98,7 @@ class _Session(Session):
     def __init__(self, artifact: Artifact, threads: int) -> None:
         self.inputs, self.outputs = artifact.inputs, artifact.outputs
         self._artifact, self._threads = artifact, threads
-        self._engine: onnxruntime.InferenceSession | None = session.load(artifact, session.options(artifact, threads))
+        self._engine: session.Engine | None = session.Engine(artifact, session.options(artifact, threads))
 
     def close(self) -> None:
         self._engine = None
@@ -106,7 +106,7 @@ class _Session(Session):
     def _run(self, feeds: Feeds) -> Outputs:
         if self._engine is None:
             raise EngineError("onnxruntime is closed", "Open it again.")
-        return session.run(self._engine, self.outputs, feeds)
+        return self._engine.run(feeds)
 
     def _profile(self, feeds: Feeds) -> list[LayerTime]:
         from edgewright.backends._onnxruntime_profile import layer_times
