@@ -108,7 +108,7 @@ class _Switched:
         graph = model.ir.graph
         self._builder = GraphBuilder(graph)
         name = self._builder.free_name("layer_switches")
-        self._switches = ir.Input(name, ir.Shape([self._layers]), ir.TensorType(ir.DataType.BOOL))
+        self._switches = ir.val(name, ir.DataType.BOOL, [self._layers])
         flags = [self._flag(index, graph[0]) for index in range(self._layers)]
         for layer, flag in zip(layers, flags, strict=True):
             self._switch_inputs(layer, flag)

@@ -79,10 +79,12 @@ class DynamicWriter:
         base = node.outputs[0].name or node.op_type
         codes, scale, zero = self._quantize(source).outputs
         stored = build.constant(f"{base}_weight_codes", weight.codes)
-        zeros = build.constant(f"{base}_weight_zero_point", weight.grid.zero_point_array())
         convolution = node.op_type == "Conv"
+        # onnxruntime 1.31 takes one zero point for a convolution's weight; all of them are 0 anyway.
+        zeros = np.asarray(0, np.int8) if convolution else weight.grid.zero_point_array()
+        weight_zero = build.constant(f"{base}_weight_zero_point", zeros)
         kind, attributes = ("ConvInteger", list(node.attributes.values())) if convolution else ("MatMulInteger", [])
-        product = build.before(node, kind, [codes, stored, zero, zeros], f"{base}_integer", attributes)
+        product = build.before(node, kind, [codes, stored, zero, weight_zero], f"{base}_integer", attributes)
         real = build.before(node, "Cast", [product], f"{base}_cast", [ir.AttrInt64("to", ir.DataType.FLOAT)])
         # Behind the channels of a convolution's result come its spatial axes.
         behind = [1] * (weight.codes.ndim - 2) if convolution and weight.grid.axis is not None else []

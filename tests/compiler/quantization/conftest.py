@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -202,11 +204,6 @@ def kinds(model: OnnxModel) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def q():
-    """The tools above: ``q.Net``, ``q.site_of``, ``q.RULE``, ``q.worst_ratio``."""
-    import sys
-
+def q() -> ModuleType:
+    """This module: ``q.Net``, ``q.site_of``, ``q.RULE``, ``q.worst_ratio``."""
     return sys.modules[__name__]
-
-
-Build = Callable[[], OnnxModel]
