@@ -77,3 +77,17 @@ def test_a_target_that_is_not_here_is_skipped(run_cli: RunCli, conv_net_path: Pa
     verified = run_cli("verify", out)
     assert verified.returncode == 77
     assert "is not here" in verified.stdout
+
+
+def test_an_engine_of_a_newer_runtime_is_not_opened(run_cli: RunCli, bundle: Path, tmp_path: Path) -> None:
+    from edgewright.core.bundle import open_bundle, write_bundle
+
+    whole = open_bundle(bundle)
+    engine = whole.extract_engine(tmp_path / "engine")
+    manifest = whole.manifest.to_json()
+    manifest["backend"] = {**manifest["backend"], "versions": {"onnxruntime": "99.0.0"}}  # type: ignore[dict-item]
+    newer = tmp_path / "newer.ewb"
+    write_bundle(newer, manifest, whole.journal, {engine.name: engine}, whole.golden())
+    done = run_cli("verify", newer)
+    assert done.returncode == 69
+    assert "built with onnxruntime 99.0.0" in done.stdout

@@ -86,4 +86,5 @@ def _marks(winner: Winner) -> list[str]:
     lines = [] if presence.mark == "measured" else [f"{presence.mark}: {presence.reason}"]
     if winner.latency is not None and winner.latency.met is not False:
         lines.append(winner.latency.text)
-    return [*lines, *([f"{len(kept)} layers stay float to keep the accuracy: {', '.join(kept)}"] if kept else [])]
+    layers = "1 layer stays" if len(kept) == 1 else f"{len(kept)} layers stay"
+    return [*lines, *([f"{layers} float to keep the accuracy: {', '.join(kept)}"] if kept else [])]

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgewright.backends import Artifact, open_isolated
+from edgewright.backends import Artifact, Backend, fingerprint_problem, open_isolated
 from edgewright.benchmarks.bench import artifact_of
 from edgewright.core.bundle import Bundle, open_bundle
 from edgewright.core.compare import worst_error
@@ -16,7 +16,6 @@ from edgewright.core.workdir import working_folder
 from edgewright.driver.presence import backend_for
 from edgewright.targets.detect import is_present, stands_in, this_host
 from edgewright.targets.parse import target_from_json
-from edgewright.targets.schema import Target
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,11 @@ def verify_bundle(path: Path, threads: int | None = None) -> VerifyReport:
         return _report(path, bundle, checks, ExitCode.TARGET_ABSENT)
     proxy = stands_in(target)
     checks.append(Check("machine", "note" if proxy else "ok", proxy or f"this is {target.title}"))
-    checks.append(_versions(bundle, target))
+    backend = backend_for(target)
+    if problem := fingerprint_problem(backend, dict(bundle.manifest.backend.versions)):
+        checks.append(Check("versions", "failed", problem))
+        return _report(path, bundle, checks, ExitCode.UNAVAILABLE)
+    checks.append(_versions(bundle, backend))
     with working_folder() as workdir:
         bundle.extract_engine(workdir / "engine")
         artifact = artifact_of(bundle, workdir / "engine")
@@ -82,9 +85,9 @@ def _report(path: Path, bundle: Bundle, checks: list[Check], code: ExitCode) -> 
     return VerifyReport(path.name, bundle.digest, tuple(checks), code)
 
 
-def _versions(bundle: Bundle, target: Target) -> Check:
+def _versions(bundle: Bundle, backend: Backend) -> Check:
     built = dict(bundle.manifest.backend.versions)
-    here = backend_for(target).probe().version or ""
+    here = backend.probe().version or ""
     name = bundle.manifest.backend.name
     if built.get(name, here) == here:
         return Check("versions", "ok", f"{name} {here}, as when it was built")
