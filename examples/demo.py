@@ -1,6 +1,6 @@
 """Compiles two trained PyTorch models for two runtimes, in float and in int8, and prints what came out.
 
-    python examples/demo.py [--into out/demo]
+    python examples/demo.py [--into out/demo] [--record FILE]
 
 Everything shown was measured here: accuracy on samples that nothing was decided with, times by ``edgewright bench``.
 """
@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,14 +56,19 @@ def main() -> int:
     """Builds, measures, prints; returns the first exit code that is not 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--into", type=Path, default=ROOT / "out" / "demo", help="folder for the bundles")
-    into: Path = parser.parse_args().into
-    rows = [row for subject in SUBJECTS for precision in PRECISIONS for row in build(subject, precision, into)]
+    parser.add_argument("--record", type=Path, help="also write the rows, the machine and the versions as JSON")
+    args = parser.parse_args()
+    into: Path = args.into
+    measured = [one for subject in SUBJECTS for precision in PRECISIONS for one in build(subject, precision, into)]
+    rows = [row for row, _ in measured]
     print(table(rows))
+    if args.record is not None:
+        args.record.write_text(json.dumps(document(measured), indent=2, sort_keys=True) + "\n")
     print(f"\nThe bundles are in {_shown(into)}; try: edgewright verify {_shown(into / 'digits' / 'int8')}/*.ewb")
     return 0
 
 
-def build(subject: Subject, precision: str, into: Path) -> list[Row]:
+def build(subject: Subject, precision: str, into: Path) -> list[tuple[Row, Mapping]]:
     """Compiles ``subject`` at one precision for all runtimes, then measures each bundle in processes of its own."""
     out = into / Path(subject.file).stem / precision
     out.mkdir(parents=True, exist_ok=True)
@@ -75,8 +80,21 @@ def build(subject: Subject, precision: str, into: Path) -> list[Row]:
     rows = []
     for target in compiled["targets"]:
         bench = run(["bench", target["bundle"], "--preset", "rapid", "--json"])
-        rows.append(_row(subject, target, bench))
+        (record,) = bench["records"]
+        rows.append((_row(subject, target, record), record))
     return rows
+
+
+def document(measured: Sequence[tuple[Row, Mapping]]) -> dict[str, object]:
+    """What the table was made from: the rows, when and on what they were measured, and how steady each was."""
+    first = measured[0][1]
+    return {
+        "schema": "edgewright.demo/1",
+        "created": first["created"],
+        "machine": first["machine"],
+        "versions": {name: version for _, record in measured for name, version in record["versions"].items()},
+        "rows": [{**asdict(row), "status": record["status"], "notes": record["notes"]} for row, record in measured],
+    }
 
 
 def run(words: Sequence[str]) -> Mapping:
@@ -103,9 +121,8 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join([padded[0], "-" * len(padded[0]), *padded[1:]])
 
 
-def _row(subject: Subject, target: Mapping, bench: Mapping) -> Row:
+def _row(subject: Subject, target: Mapping, record: Mapping) -> Row:
     accuracy = target["accuracy"]
-    (record,) = bench["records"]
     return Row(
         model=subject.title,
         runtime=target["target"].partition("/")[2],
