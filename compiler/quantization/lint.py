@@ -99,8 +99,8 @@ def _reason(node: ir.Node, scheme: QuantScheme) -> str | None:
 
 
 def _note(kind: str, reason: str, nodes: list[str]) -> Note:
-    stays = "kept" if reason == KEPT else "float"
+    one, many = ("is kept", "are kept") if reason == KEPT else ("stays float", "stay float")
     if len(nodes) == 1:
-        return Note("skipped", nodes[0], f"{kind} stays {stays}: {reason}")
+        return Note("skipped", nodes[0], f"{kind} {one}: {reason}")
     named = ", ".join(nodes[:_NAMED]) + (", ..." if len(nodes) > _NAMED else "")
-    return Note("skipped", nodes[0], f"{len(nodes)} x {kind} stay {stays}: {reason} ({named})")
+    return Note("skipped", nodes[0], f"{len(nodes)} x {kind} {many}: {reason} ({named})")
