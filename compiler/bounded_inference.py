@@ -23,11 +23,19 @@ def infer_shapes(model: onnx.ModelProto, *, strict: bool = False, check_types: b
     Raises:
         onnx.shape_inference.InferenceError: with ``strict``, where shapes or types do not fit each other.
     """
+    _spell_out_onesided(model)
     try:
         with _limited_memory():
             return onnx.shape_inference.infer_shapes(model, check_types, strict, data_prop=True)
     except MemoryError:
         return onnx.shape_inference.infer_shapes(model, check_types, strict, data_prop=False)
+
+
+def _spell_out_onesided(model: onnx.ModelProto) -> None:
+    """Writes STFT's default of 1 out: inference in onnx 1.23.2 takes an absent ``onesided`` for 0."""
+    for node in model.graph.node:
+        if node.op_type == "STFT" and not any(item.name == "onesided" for item in node.attribute):
+            node.attribute.append(onnx.helper.make_attribute("onesided", 1))
 
 
 @contextmanager
