@@ -84,8 +84,10 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
     placement = place(prepared.ir.graph, scheme, frozenset(options.keep_float), frozenset(options.keep_kinds))
     grids: dict[ir.Value, Grid] = {}
     if placement.ops:
+        # As if nothing were kept in float: that way all trials with other layers kept share one calibration.
+        everything = place(prepared.ir.graph, scheme, frozenset(), frozenset())
         kinds = frozenset(rule.per_channel_axes)
-        smooth(prepared, placement, site, per_channel=kinds, strength=options.smooth, limit=options.samples)
+        smooth(prepared, everything, site, per_channel=kinds, strength=options.smooth, limit=options.samples)
         prepared = replace(prepared)  # the digest, if it was computed, is of the weights as they were
         sources = {group: placement.sources(group) for group in dict.fromkeys(placement.grids.values())}
         wanted = [value.name or "" for members in sources.values() for value in members]
