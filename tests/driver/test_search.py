@@ -109,6 +109,25 @@ def test_a_trial_that_cannot_be_built_loses_nothing_and_fewer_layers_are_tried(
     assert len(never.choice.kept_float) == len(LAYERS) - 1, "the best that could be built is given back"
 
 
+def test_what_was_tried_before_costs_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    workshop = FakeWorkshop(needed=5)
+    first = tuner(workshop, monkeypatch, trials=20)
+    found = first.tune(INT8)
+    spent, tried = first.spent, len(workshop.tried)
+    again = tuner(workshop, monkeypatch, trials=20)
+    again.known = first.known
+    assert again.tune(INT8).choice == found.choice
+    assert (spent, again.spent, len(workshop.tried)) == (tried, 0, tried)
+
+
+def test_a_second_search_keeps_in_float_what_the_first_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    workshop = FakeWorkshop(needed=5)
+    start = INT8.varied(ranges="percentile", keep_float=("layer0", "layer9"))
+    found = tuner(workshop, monkeypatch, trials=20).tune(start)
+    assert found.choice.kept_float == ("layer0", "layer9", "layer1", "layer2", "layer3")
+    assert found.drop == 0.0
+
+
 def test_a_candidate_that_crashes_is_a_line_not_the_end() -> None:
     lines: list[str] = []
 

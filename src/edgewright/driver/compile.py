@@ -35,7 +35,7 @@ from edgewright.targets.schema import Target
 
 EXPORT_TOLERANCE = 1e-3
 """Of an output's largest value: float32 sums in another order stay well below, a wrong operator does not."""
-RETRIES = 2
+RETRIES = 3
 """How often a candidate that missed when it was proven is tuned again."""
 
 

@@ -13,6 +13,7 @@ from edgewright.driver.presence import Presence
 from edgewright.driver.recipe import Recipe
 from edgewright.driver.reference import Answers
 from edgewright.driver.request import CompileRequest
+from edgewright.driver.search import Trial
 from edgewright.driver.sets import DataSets
 from edgewright.driver.workshop import Workshop
 from edgewright.targets.detect import this_host
@@ -70,6 +71,8 @@ class Lane:
     workshop: Workshop
     judge: Judge | None
     """None without data."""
+    trials: dict[str, Trial] = field(default_factory=dict)
+    """Everything that was scored on the selection set, by the choice's digest."""
 
     @property
     def threads(self) -> int:

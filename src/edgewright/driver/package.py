@@ -22,7 +22,7 @@ from edgewright.core.bundle.manifest import (
     TargetRecord,
     Tolerances,
 )
-from edgewright.core.compare import worst_error
+from edgewright.core.compare import varying_axes, worst_error
 from edgewright.core.errors import BadInputError
 from edgewright.core.model import OnnxModel
 from edgewright.core.tensors import Feeds, Outputs
@@ -62,15 +62,16 @@ def golden_samples(
         EngineError: when the engine fails.
         BadInputError: when an engine's answer has another shape than the original's, or is not finite where it is.
     """
+    varying = varying_axes(built.artifact.inputs, built.artifact.outputs)
     answers: list[Outputs] = []
     worst = drawn = 0.0
     if runnable:
         with open_isolated(built.artifact.backend, built.artifact, threads) as session:
             answers = [dict(outputs) for outputs in session.run_many(feeds)]
             again = [dict(outputs) for outputs in session.run_many(feeds)]
-        drawn = max(worst_error(one, other)[1] for one, other in zip(again, answers, strict=True))
+        drawn = max(worst_error(one, other, varying)[1] for one, other in zip(again, answers, strict=True))
         for answer, original in zip(answers, originals, strict=True):
-            name, error = worst_error(answer, original)
+            name, error = worst_error(answer, original, varying)
             if math.isinf(error):
                 raise BadInputError(
                     f"output '{name}' of the compiled engine has another shape than the original's, or NaN",

@@ -42,6 +42,8 @@ class Tuner:
     max_drop: float
     trials: int
     log: Callable[[str], None]
+    known: dict[str, Trial] = field(default_factory=dict)
+    """What was tried before, by the choice's digest; trying it again costs nothing."""
     spent: int = 0
     history: list[Trial] = field(default_factory=list)
 
@@ -69,13 +71,15 @@ class Tuner:
         pass_ = self._tunable(best.choice)
         assert pass_ is not None
         model = self.workshop.before_quantisation(best.choice)
-        ranked = [item.layer for item in pass_.damage(model, self.workshop.site)]
+        # What an earlier search kept in float is not ranked any more and stays so.
+        kept = best.choice.kept_float
+        ranked = [item.layer for item in pass_.damage(model, self.workshop.site) if item.layer not in kept]
         low, count, high = 0, 1, len(ranked) + 1
         while self.spent < self.trials and low + 1 < high:
             count = min(count, high - 1)
-            trial = self._variant(best.choice.varied(keep_float=tuple(ranked[:count])))
+            trial = self._variant(best.choice.varied(keep_float=(*kept, *ranked[:count])))
             if trial is not None and self._holds(trial):
-                return self._restore_layers(trial, ranked, low, count)
+                return self._restore_layers(trial, [*kept, *ranked], len(kept) + low, len(kept) + count)
             if trial is None:  # nothing is left to quantise, or the engine refuses it: fewer layers
                 high, count = count, (low + count) // 2
                 continue
@@ -99,13 +103,18 @@ class Tuner:
         return attempt(lambda: self._try(choice), f"trial {self.spent + 1}/{self.trials}", self.log)
 
     def _try(self, choice: Choice) -> Trial:
-        self.spent += 1
-        trial = measure(self.workshop, self.judge, self.select, choice)
+        trial = self.known.get(choice.digest)
+        if trial is None:
+            self.spent += 1
+            trial = self.known[choice.digest] = measure(self.workshop, self.judge, self.select, choice)
+            what = f"trial {self.spent}/{self.trials}"
+        else:
+            what = "tried before:"
         self.history.append(trial)
         options = ", ".join(f"{name}={_brief(value)}" for name, value in choice.options.items())
         state = "holds" if self._holds(trial) else "misses"
         self.log(
-            f"  trial {self.spent}/{self.trials} {choice.title}{f' [{options}]' if options else ''}: "
+            f"  {what} {choice.title}{f' [{options}]' if options else ''}: "
             f"drop {_drop(trial):+.4f} {state} {self.max_drop:g}"
         )
         return trial

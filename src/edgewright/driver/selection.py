@@ -71,18 +71,18 @@ class Selection:
         yield from sorted((one for one in fitting if not one.holds), key=lambda one: one.trial.drop or 0.0)
 
     def stricter(self, contender: Contender, over: float) -> Contender | None:
-        """The candidate tuned again, to a limit tightened by twice what it missed when it was proven; None if float.
+        """The candidate tuned again, to a limit below its own drop by what it missed when it was proven; None if float.
 
-        The limit is below what the candidate itself reached on the selection set: it must not be found again.
+        The proof set told how much more is lost there than on the selection set: what loses that much less on the one
+        should hold on the other.
         """
         judge, sets = contender.lane.judge, self.job.sets
         if contender.trial.choice.precision != "int8" or judge is None or sets is None or self.job.request.plan:
             return None
-        limit = self.job.request.budget.max_drop - 2 * over
-        if contender.trial.drop is not None:
-            limit = min(limit, contender.trial.drop - over)
-        trials = self.job.request.trials
-        tuner = Tuner(contender.lane.workshop, judge, sets.select, limit, trials, self.log)
+        reached = contender.trial.drop if contender.trial.drop is not None else self.job.request.budget.max_drop
+        limit = reached - over
+        trials, known = self.job.request.trials, contender.lane.trials
+        tuner = Tuner(contender.lane.workshop, judge, sets.select, limit, trials, self.log, known)
         choice = contender.trial.choice
         trial = attempt(lambda: tuner.tune(choice), f"{contender.lane.target.name} {choice.title}", self.log)
         if trial is None or trial.choice == choice:
@@ -184,7 +184,9 @@ class Selection:
         def work() -> Trial:
             if lane.judge is None or self.job.sets is None or not lane.presence.runnable:
                 return Trial(lane.workshop.build(choice), None, None)
-            return measure(lane.workshop, lane.judge, self.job.sets.select, choice)
+            if choice.digest not in lane.trials:
+                lane.trials[choice.digest] = measure(lane.workshop, lane.judge, self.job.sets.select, choice)
+            return lane.trials[choice.digest]
 
         trial = attempt(work, f"{lane.target.name} {choice.title}", self._refuse)
         if trial is None:
@@ -199,7 +201,8 @@ class Selection:
         if lane.judge is None or self.job.sets is None or not lane.presence.runnable:
             return self._plain(lane, choice)
         budget = self.job.request
-        tuner = Tuner(lane.workshop, lane.judge, self.job.sets.select, budget.budget.max_drop, budget.trials, self.log)
+        limit, select = budget.budget.max_drop, self.job.sets.select
+        tuner = Tuner(lane.workshop, lane.judge, select, limit, budget.trials, self.log, lane.trials)
         trial = attempt(lambda: tuner.tune(choice), f"{lane.target.name} {choice.title}", self._refuse)
         if trial is None:
             return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.backends import Artifact, Backend, fingerprint_problem, open_isolated
 from edgewright.benchmarks.bench import artifact_of
 from edgewright.core.bundle import Bundle, open_bundle
-from edgewright.core.compare import worst_error
+from edgewright.core.compare import varying_axes, worst_error
 from edgewright.core.errors import EngineError, ExitCode
 from edgewright.core.tensors import Outputs
 from edgewright.core.workdir import working_folder
@@ -99,14 +100,21 @@ def _numbers(bundle: Bundle, artifact: Artifact, threads: int) -> list[Check]:
     with open_isolated(artifact.backend, artifact, threads) as session:
         answers = [dict(outputs) for outputs in session.run_many(golden.inputs)]
     tolerances = bundle.manifest.tolerances
-    original = _compare("original", answers, [dict(one) for one in golden.original], tolerances.original)
+    varying = varying_axes(artifact.inputs, artifact.outputs)
+    original = _compare("original", answers, [dict(one) for one in golden.original], tolerances.original, varying)
     if not golden.engine:
         return [Check("engine", "skipped", "the bundle was built where its engine could not run"), original]
-    return [_compare("engine", answers, [dict(one) for one in golden.engine], tolerances.engine), original]
+    return [_compare("engine", answers, [dict(one) for one in golden.engine], tolerances.engine, varying), original]
 
 
-def _compare(name: str, answers: list[Outputs], expected: list[Outputs], tolerance: float) -> Check:
-    errors = [worst_error(answer, right) for answer, right in zip(answers, expected, strict=True)]
+def _compare(
+    name: str,
+    answers: list[Outputs],
+    expected: list[Outputs],
+    tolerance: float,
+    varying: Mapping[str, frozenset[int]],
+) -> Check:
+    errors = [worst_error(answer, right, varying) for answer, right in zip(answers, expected, strict=True)]
     output, error = max(errors, key=lambda item: item[1])
     text = f"{len(answers)} golden samples within {error:.2g} of the {name}'s answers (allowed {tolerance:g})"
     if error <= tolerance:
