@@ -43,6 +43,7 @@ def prepare(model: OnnxModel, *, pool_means: bool = False) -> OnnxModel:
     common.ShapeInferencePass(check_type=False, strict_mode=False)(copy)
     if pool_means:
         _pool_means(copy.graph)
+    _flatten_biases(copy.graph)
     _name_nodes(copy.graph)
     return replace(model, ir=copy)
 
@@ -82,6 +83,31 @@ def _pool_means(graph: ir.Graph) -> None:
         last.outputs[0].name, last.outputs[0].type, last.outputs[0].shape = name, result.type, result.shape
         result.replace_all_uses_with(last.outputs[0])
         graph.remove(node, safe=True)
+
+
+def _flatten_biases(graph: ir.Graph) -> None:
+    """A Gemm's constant bias of one row, or of one number, becomes one number per column: what int8 kernels take."""
+    made: dict[tuple[ir.Value, int], ir.Value] = {}
+    for node in graph:
+        if not is_standard(node, "Gemm") or len(node.inputs) < 3:
+            continue
+        weight, bias = node.inputs[1], node.inputs[2]
+        if bias is None or bias.const_value is None or bias.producer() is not None or bias.is_graph_input():
+            continue
+        if weight is None or weight.shape is None or not weight.shape.is_static() or len(weight.shape) != 2:
+            continue
+        columns = weight.shape.numpy()[0 if node.attributes.get_int("transB", 0) else 1]
+        shape = bias.const_value.shape.numpy()
+        if shape == (columns,) or shape not in ((1, columns), (1, 1), (1,), ()):
+            continue
+        if (bias, columns) not in made:
+            name = f"{bias.name}_per_column"
+            while name in graph.initializers:
+                name += "_"
+            row = np.broadcast_to(bias.const_value.numpy().reshape(-1), (columns,))
+            made[bias, columns] = ir.Value(name=name, const_value=ir.tensor(np.ascontiguousarray(row), name=name))
+            graph.register_initializer(made[bias, columns])
+        node.replace_input_with(2, made[bias, columns])
 
 
 def _feeds_matrix(value: ir.Value) -> bool:

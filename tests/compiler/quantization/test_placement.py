@@ -140,3 +140,25 @@ def test_scaled_or_computed_products_are_refused_with_their_reason(q):
         "its bias is not one number per column",
         "its weight is computed, not constant",
     ]
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (1,), (1, 1), ()])
+@pytest.mark.parametrize("turned", [0, 1])
+def test_a_bias_of_one_row_or_one_number_keeps_no_gemm_in_float(q, shape, turned):
+    rng = np.random.default_rng(3)
+    net = q.Net()
+    x = net.input("x", [2, 8])
+    weight = rng.standard_normal((5, 8) if turned else (8, 5))
+    bias = net.weight(rng.standard_normal(shape))
+    net.op("Gemm", x, net.weight(weight), bias, out="y", transB=turned)
+    net.op("Gemm", x, net.weight(rng.standard_normal((8, 7))), net.weight(0.5), out="z")  # the same number, 7 columns
+    net.output("y", [2, 5])
+    net.output("z", [2, 7])
+    model = net.model()
+    _, ops = placed(q, model)
+    assert ops == {"Gemm_0", "Gemm_1"}
+    feeds = [{"x": rng.standard_normal((2, 8)).astype(np.float32)} for _ in range(3)]
+    (before, after) = ([*q.ort_run(each, feeds)] for each in (model, prepare(model)))
+    for old, new in zip(before, after, strict=True):
+        for name in ("y", "z"):
+            np.testing.assert_array_equal(old[name], new[name])
