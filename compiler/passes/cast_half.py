@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -75,7 +75,7 @@ class CastHalf(Pass[OnnxModel, OnnxModel]):
             infer_shapes(work)
         if problem := work.reach_opset(opset_for(work.model, half), site.target.opset[1]):
             work.skipped("graph", f"some operators stay in float32: {problem}")
-        chosen = _choose(work, options, model, site)
+        chosen = _choose(work, options, site)
         if chosen:
             _Casting(work, half).apply(chosen)
             work.did("graph", f"{len(chosen)} nodes compute in {options.dtype}", len(chosen))
@@ -85,7 +85,7 @@ class CastHalf(Pass[OnnxModel, OnnxModel]):
 Slots = tuple[ir.Node, set[int], set[int]]
 
 
-def _choose(work: Rewriting, options: CastHalfOptions, model: OnnxModel, site: Site) -> list[Slots]:
+def _choose(work: Rewriting, options: CastHalfOptions, site: Site) -> list[Slots]:
     half = _TYPES[options.dtype]
     candidates: list[Slots] = []
     for node in work.model.graph:
@@ -102,7 +102,7 @@ def _choose(work: Rewriting, options: CastHalfOptions, model: OnnxModel, site: S
             candidates.append((node, *slots))
     if half != ir.DataType.FLOAT16 or not candidates:
         return candidates
-    large, problem = overflowing(model, site)
+    large, problem = overflowing(replace(work.original, ir=work.model), site)
     if problem:
         work.tally.add("warning", "graph", f"the range of values was not checked against float16's: {problem}")
     return [item for item in candidates if not _too_large(work, item[0], large)]

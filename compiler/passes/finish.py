@@ -1,6 +1,6 @@
 """Makes the graph fit to be handed to a runtime, and to anyone.
 
-1. Nodes stand in the order of execution; every value and node has a name of its own, inputs and outputs keep theirs.
+1. Every value and node has a name of its own; inputs and outputs keep theirs.
 2. Doc strings and the metadata of nodes, values and graphs go: exporters put stack traces and paths of the author's
    machine there. The model's own metadata (class names, dictionaries) stays, unless it holds a traceback.
 3. Imports of operator sets that no node uses go. The opset is kept within what the target takes: raised when it is
@@ -11,13 +11,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import ClassVar
 
 import onnx
 import onnx.helper
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedOpsetsPass, TopologicalSortPass
+from onnx_ir.passes.common import RemoveUnusedOpsetsPass
 
 from edgewright.compiler.graphs import STANDARD_DOMAINS, all_graphs, rename
 from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
@@ -39,7 +38,7 @@ _IR_OF_TYPES = {
 
 
 class Finish(Pass[OnnxModel, OnnxModel]):
-    """Sorts, names, strips and stamps the graph."""
+    """Names, strips and stamps the graph."""
 
     name: ClassVar[str] = "finish"
     effect: ClassVar[Effect] = Effect.EXACT
@@ -48,38 +47,12 @@ class Finish(Pass[OnnxModel, OnnxModel]):
     def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
         """The same computation, presentable."""
         work = Rewriting(model)
-        _sort(work)
         _strip(work)
         _stamp_opset(work, *site.target.opset)
         _drop_unused_imports(work)
         _name(work)
         _stamp_ir_version(work)
         return work.outcome()
-
-
-def _sort(work: Rewriting) -> None:
-    if not all(_is_sorted(graph) for graph in all_graphs(work.model)):
-        TopologicalSortPass()(work.model)
-        work.did("graph", "sorted the nodes into the order of execution")
-
-
-def _is_sorted(graph: ir.Graph) -> bool:
-    pending = {value for node in graph for value in node.outputs}
-    for node in graph:
-        inner = (item for attribute in node.attributes.values() for item in _nodes_within(attribute))
-        if any(value in pending for reader in (node, *inner) for value in reader.inputs):
-            return False
-        pending.difference_update(node.outputs)
-    return True
-
-
-def _nodes_within(attribute: ir.Attr) -> Iterable[ir.Node]:
-    if attribute.is_ref() or attribute.type not in {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS}:
-        return
-    graphs = [attribute.as_graph()] if attribute.type == ir.AttributeType.GRAPH else list(attribute.as_graphs())
-    for graph in graphs:
-        for body in (graph, *graph.subgraphs()):
-            yield from body
 
 
 def _strip(work: Rewriting) -> None:

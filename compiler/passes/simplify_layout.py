@@ -192,12 +192,15 @@ def _slices_everything(node: ir.Node, source: ir.Value, output: ir.Value) -> boo
     steps = integers(input_at(node, 4)) if input_at(node, 4) is not None else [1]
     if steps is None or set(steps) != {1}:
         return False
-    shape = dims(source)
-    if same_shape(source, output) and shape is not None and all(isinstance(size, int) for size in shape):
-        return True
     starts = ints_attribute(node, "starts") or integers(input_at(node, 1))
     ends = ints_attribute(node, "ends") or integers(input_at(node, 2))
-    return bool(starts and ends) and set(starts or ()) == {0} and min(ends or (0,)) >= _TO_THE_END
+    if starts and ends and set(starts) == {0} and min(ends) >= _TO_THE_END:
+        return True
+    axes = ints_attribute(node, "axes") or integers(input_at(node, 3)) or list(range(len(starts or ())))
+    have, made = dims(source), dims(output)
+    if have is None or made is None or len(have) != len(made):
+        return False
+    return bool(axes) and all(isinstance(have[axis], int) and have[axis] == made[axis] for axis in axes)
 
 
 def _casts_to_its_own_type(node: ir.Node, source: ir.Value, output: ir.Value) -> bool:
