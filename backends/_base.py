@@ -165,6 +165,9 @@ class Backend(ABC):
     accepts: ClassVar[frozenset[str]] = frozenset({"onnx"})
     """The model forms it lowers: ``onnx``, ``torch``."""
 
+    runs_on_cpu: ClassVar[bool] = True
+    """Whether what it lowers for a device can be run on this machine's CPU, to stand in for a device that is absent."""
+
     @abstractmethod
     def probe(self) -> Availability:
         """Whether it is installed, its version and devices; never raises."""
@@ -193,6 +196,13 @@ class Backend(ABC):
         Raises:
             EngineError: when the engine refuses the artifact.
         """
+
+    def on_cpu(self, artifact: Artifact) -> Artifact:
+        """The same engine as this machine's CPU opens it, where :attr:`runs_on_cpu`; its times say nothing.
+
+        What the CPU computes in may be more precise than the device (float32 for float16).
+        """
+        return artifact
 
 
 def registry() -> Registry[Backend]:

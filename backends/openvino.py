@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -97,6 +98,10 @@ class OpenVino(Backend):
             },
             versions={"openvino": _version()},
         )
+
+    def on_cpu(self, artifact: Artifact) -> Artifact:
+        """For the CPU device, in float32 where the graph says so: a CPU has no float16, bfloat16 is less precise."""
+        return replace(artifact, properties={**artifact.properties, "device": "CPU", "INFERENCE_PRECISION_HINT": "f32"})
 
     def open(self, artifact: Artifact, threads: int) -> Session:
         """Compiles for latency: one stream, ``threads`` threads pinned to cores, and strictly the artifact's precision.

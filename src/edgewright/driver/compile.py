@@ -214,4 +214,5 @@ def open_lane(job: Job, target: Target) -> Lane:
         memo=job.memo,
     )
     judge = None if sets is None else Judge(job.metric, job.recipe.decode, job.answers)
-    return Lane(target, presence(target, backend), Workshop(backend, site, job.recipe), judge)
+    here = presence(target, backend)
+    return Lane(target, here, Workshop(backend, site, job.recipe, here.elsewhere), judge)

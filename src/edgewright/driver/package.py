@@ -50,9 +50,9 @@ class Proof:
 
 
 def golden_samples(
-    built: Built, feeds: Sequence[Feeds], originals: Sequence[Outputs], runnable: bool, threads: int
+    built: Built, engine: Artifact | None, feeds: Sequence[Feeds], originals: Sequence[Outputs], threads: int
 ) -> tuple[Golden, Tolerances]:
-    """Runs the engine on ``feeds`` and derives what ``verify`` will allow.
+    """Runs the engine on ``feeds`` (None where it cannot run here) and derives what ``verify`` will allow.
 
     The tolerance against the original is the largest error seen here with half of it added, rounded up to two digits:
     it says how far *this* engine is from the original, and a device that is further off has a problem of its own.
@@ -65,8 +65,8 @@ def golden_samples(
     varying = varying_axes(built.artifact.inputs, built.artifact.outputs)
     answers: list[Outputs] = []
     worst = drawn = 0.0
-    if runnable:
-        with open_isolated(built.artifact.backend, built.artifact, threads) as session:
+    if engine is not None:
+        with open_isolated(engine.backend, engine, threads) as session:
             answers = [dict(outputs) for outputs in session.run_many(feeds)]
             again = [dict(outputs) for outputs in session.run_many(feeds)]
         drawn = max(worst_error(one, other, varying)[1] for one, other in zip(again, answers, strict=True))

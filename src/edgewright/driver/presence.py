@@ -18,6 +18,8 @@ class Presence:
 
     mark: Literal["measured", "host-proxy", "unmeasured"]
     reason: str = ""
+    elsewhere: bool = False
+    """The target's hardware is not here at all: engines are run as this machine's CPU opens them."""
 
     @property
     def runnable(self) -> bool:
@@ -36,8 +38,8 @@ def presence(target: Target, backend: Backend) -> Presence:
     reason = absent or stands_in(target)
     if reason is None:
         return Presence("measured")
-    if absent is None or (target.device == "CPU" and "CPU" in backend.probe().devices):
-        return Presence("host-proxy", reason)
+    if absent is None or backend.runs_on_cpu:
+        return Presence("host-proxy", reason, elsewhere=absent is not None)
     return Presence("unmeasured", reason)
 
 

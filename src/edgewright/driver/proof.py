@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from edgewright.core.bundle.manifest import Accuracy, Limits
 from edgewright.core.tensors import Feeds, Outputs
@@ -30,7 +31,11 @@ def prove(job: Job, contender: Contender) -> Proof:
     )
     feeds, originals = _golden(job)
     lane = contender.lane
-    golden, tolerances = golden_samples(built, feeds, originals, lane.presence.runnable, lane.threads)
+    here = lane.workshop.openable(built.artifact) if lane.presence.runnable else None
+    golden, tolerances = golden_samples(built, here, feeds, originals, lane.threads)
+    if lane.presence.elsewhere and lane.target.device != "CPU":
+        # A stand-in of another kind cannot say what the device will answer, only how far from the original it may be.
+        golden = replace(golden, engine=[])
     return Proof(accuracy, limits, golden, tolerances)
 
 
@@ -41,7 +46,7 @@ def _accuracy(job: Job, contender: Contender) -> Accuracy | None:
     data = job.sets.prove
     if not lane.presence.runnable:
         return Accuracy(job.metric, lane.judge.reference(data).value, None, None, 0, data.digest, "unmeasured")
-    score = lane.judge.score(contender.trial.built.artifact, data, lane.threads)
+    score = lane.judge.score(lane.workshop.openable(contender.trial.built.artifact), data, lane.threads)
     return Accuracy(
         metric=score.metric,
         reference=lane.judge.reference(data).value,

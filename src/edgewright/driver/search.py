@@ -134,7 +134,7 @@ def measure(workshop: Workshop, judge: Judge, data: DataSet, choice: Choice) -> 
         UnavailableError, EngineError: when it cannot be built or run.
     """
     built = workshop.build(choice)
-    score = judge.score(built.artifact, data, min(workshop.target.threads, this_host().cores))
+    score = judge.score(workshop.openable(built.artifact), data, min(workshop.target.threads, this_host().cores))
     return Trial(built, score, judge.drop(score, data))
 
 

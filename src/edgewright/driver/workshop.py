@@ -42,6 +42,8 @@ class Workshop:
     backend: Backend
     site: Site
     recipe: Recipe
+    elsewhere: bool = False
+    """The target's hardware is not here: its engines are run as this machine's CPU opens them."""
     _prefixes: dict[str, tuple[OnnxModel, tuple[JournalEntry, ...]]] = field(default_factory=dict)
     _built: dict[str, Built] = field(default_factory=dict)
 
@@ -69,6 +71,10 @@ class Workshop:
             artifact = self.backend.lower(model, target, folder, choice.hint)
             self._built[choice.digest] = Built(choice, model, passes, (*first, *second), artifact)
         return self._built[choice.digest]
+
+    def openable(self, artifact: Artifact) -> Artifact:
+        """The engine as it can be run here: itself, or what stands in for it."""
+        return self.backend.on_cpu(artifact) if self.elsewhere else artifact
 
     def before_quantisation(self, choice: Choice) -> OnnxModel:
         """The float model that the quantising pass of ``choice`` is given."""
