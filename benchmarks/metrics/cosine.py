@@ -1,8 +1,9 @@
 """Cosine: how closely the compiled model's outputs point where the original's do (fidelity).
 
 Per sample and output, with both flattened: sum(a b) / sqrt(sum(a^2) sum(b^2)); a sample's score is the mean over its
-floating-point outputs. Entries that are the same infinity or NaN in both (a masked score) are left out. An output of
-a single number has no direction: it scores max(0, 1 - |a - b| / rms(b)), with the root mean square over all samples.
+floating-point outputs, where one with another number of rows (of boxes, say) counts 0. Entries that are the same
+infinity or NaN in both (a masked score) are left out. An output of a single number has no direction: it scores
+max(0, 1 - |a - b| / rms(b)), with the root mean square over all samples.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Cosine(Metric):
         directions = []
         for name in floating:
             ours, theirs = _pair(outputs, expected, name)
-            if ours.size == 1:
+            if ours.shape != theirs.shape:
+                directions.append(_BROKEN)
+            elif ours.size == 1:
                 self._numbers.setdefault(name, []).append((float(ours[0]), float(theirs[0])))
             else:
                 directions.append(_cosine(ours, theirs))
@@ -65,7 +68,7 @@ def _pair(outputs: Outputs, expected: Outputs, name: str) -> tuple[npt.NDArray[n
     if name not in outputs:
         raise BadInputError(f"output '{name}' of the original is missing", f"There are {', '.join(outputs)}.")
     ours, theirs = outputs[name], expected[name]
-    if ours.shape != theirs.shape:
+    if ours.ndim != theirs.ndim:
         raise BadInputError(f"output '{name}' has shape {ours.shape}, the original's has {theirs.shape}")
     return ours.astype(np.float64).reshape(-1), theirs.astype(np.float64).reshape(-1)
 

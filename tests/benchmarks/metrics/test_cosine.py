@@ -45,9 +45,15 @@ def test_single_numbers_are_compared_by_size_not_by_sign() -> None:
     np.testing.assert_allclose(metric.per_sample(), [1, 2 / 3, 0], atol=1e-12)
 
 
+def test_another_number_of_boxes_resembles_nothing() -> None:
+    boxes, scores = np.ones((3, 4)), np.ones((1, 5))
+    assert value({"boxes": boxes[:2], "scores": scores}, {"boxes": boxes, "scores": scores}) == 0.5
+    assert value({"boxes": boxes[:0]}, {"boxes": boxes[:0]}) == 1.0
+
+
 def test_mismatches_are_refused() -> None:
     with pytest.raises(BadInputError, match="shape"):
-        value({"y": np.zeros(2)}, {"y": np.zeros(3)})
+        value({"y": np.zeros((1, 2))}, {"y": np.zeros(2)})
     with pytest.raises(BadInputError, match="missing"):
         value({"z": np.zeros(2)}, {"y": np.zeros(2)})
     with pytest.raises(UsageError, match="floating"):
