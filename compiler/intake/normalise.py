@@ -38,6 +38,31 @@ def write_defaults(model: onnx.ModelProto) -> None:
                 node.attribute.append(onnx.helper.make_attribute("onesided", 1))
 
 
+def tell_nodes_apart(model: ir.Model) -> int:
+    """Gives nodes that share a name with an earlier one of their graph a name of their own; says how many.
+
+    Names must be unique in a graph; some engines refuse a model for it, and everything that names layers would mix
+    them up.
+    """
+    renamed = 0
+    for graph in (model.graph, *model.graph.subgraphs()):
+        taken: set[str] = set()
+        names = {node.name for node in graph}
+        for node in graph:
+            name = node.name or ""
+            if name in taken:
+                count = 1
+                while f"{name}_{count}" in names:
+                    count += 1
+                name = f"{name}_{count}"
+                node.name = name
+                names.add(name)
+                renamed += 1
+            if name:
+                taken.add(name)
+    return renamed
+
+
 def normalise(model: ir.Model, inferred: Inferred) -> None:
     """Rewrites ``model`` in place; its numbers stay the same."""
     correct_types(model, inferred)

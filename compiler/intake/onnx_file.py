@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from edgewright.compiler.intake.content import Content, recognise
 from edgewright.compiler.intake.declared import reconcile
-from edgewright.compiler.intake.normalise import name_domains, normalise, write_defaults
+from edgewright.compiler.intake.normalise import name_domains, normalise, tell_nodes_apart, write_defaults
 from edgewright.compiler.intake.validate import validate
 from edgewright.compiler.intake.validate.operators import is_standard
 from edgewright.compiler.pass_base import Note
@@ -70,6 +70,8 @@ def _read(path: Path, said: list[Note], *, allow_nonfinite: bool) -> OnnxModel:
             f"{path}: a name or text in it is not UTF-8: {error.object[:80]!r}", "Export the model again."
         ) from error
     normalise(model, inferred)
+    if renamed := tell_nodes_apart(model):
+        said.append(Note("did", path.name, f"renamed {renamed} nodes that had the name of another one"))
     # Absolute, so that a later change of the current folder cannot point it elsewhere.
     ir.external_data.set_base_dir(model.graph, path.parent.absolute())
     return OnnxModel(model, path.stem)

@@ -221,6 +221,16 @@ def test_unknown_operators_by_domain(small: onnx.ModelProto, read: Read) -> None
     assert unknown_operators(model, ()) == ["com.microsoft::Gelu", "my.own::Foo"]
 
 
+def test_nodes_that_share_a_name_are_told_apart(small: onnx.ModelProto, read: Read) -> None:
+    for node in small.graph.node:
+        node.name = "node"
+    small.graph.node[-1].name = "node_1"
+    names = [node.name for node in read(small).ir.graph]
+    assert names[0] == "node"
+    assert names[-1] == "node_1", "a name that was its own stays"
+    assert len(set(names)) == len(names) > 2
+
+
 def test_an_stft_is_one_sided_unless_it_says_otherwise(read: Read) -> None:
     nodes = [
         helper.make_node("STFT", ["x", "hop", "", "length"], ["s"]),
