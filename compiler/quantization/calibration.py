@@ -66,7 +66,7 @@ class Observer:
             self._counts += np.bincount(np.clip(bins, 0, BINS - 1), minlength=BINS)
 
     def finish(self) -> Observation:
-        """What was seen; at least one sample must have been."""
+        """What was seen; the ends are crossed (``minimum > maximum``) where no sample held an element."""
         return Observation(self._minimum, self._maximum, self._width, self._counts, self._zeros)
 
     def _grow(self, reach: float) -> None:
@@ -216,6 +216,9 @@ def _stride(value: ir.Value, subset: int) -> int | None:
 
 
 def _take(observer: Observer, name: str, index: int, outputs: Outputs, position: int) -> None:
+    subset = np.asarray(outputs[f"observed_{position}_subset"], np.float32)
+    if subset.size == 0:  # a cache that nothing has been put into yet: it has no ends
+        return
     ends = {key: float(outputs[f"observed_{position}_{key}"]) for key in ("min", "max", "sum")}
     reach = max(-ends["min"], ends["max"])
     if not np.isfinite(ends["min"] + ends["max"]) or (not np.isfinite(ends["sum"]) and reach < LARGEST_MAGNITUDE):
@@ -223,7 +226,6 @@ def _take(observer: Observer, name: str, index: int, outputs: Outputs, position:
             f"activation '{name}' is not finite on calibration sample {index}",
             "Check that sample, or leave the layer in float (keep_float).",
         )
-    subset = np.asarray(outputs[f"observed_{position}_subset"], np.float32)
     observer.add(ends["min"], ends["max"], subset)
 
 

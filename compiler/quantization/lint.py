@@ -17,6 +17,19 @@ _NAMED = 3
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _BODIES = frozenset({"If", "Loop", "Scan"})
 _INTEGER = frozenset({"QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger"})
+_FLOAT_ONLY = frozenset(
+    {
+        "Attention",
+        "DeformConv",
+        "Einsum",
+        "FusedConv",
+        "FusedGemm",
+        "FusedMatMul",
+        "GroupQueryAttention",
+        "MultiHeadAttention",
+    }
+)
+"""They multiply matrices too, many of them because a runtime's own optimiser has been over the model already."""
 KEPT = "it is quantised already"
 """Of what came quantised: it is left as it is, and is no loss of speed."""
 _HEAVY = frozenset({kind for kind, operator in OPERATORS.items() if operator.role is Role.ANCHOR})
@@ -93,6 +106,8 @@ def _reason(node: ir.Node, scheme: QuantScheme) -> str | None:
         return "recurrent layers keep float states"
     if node.op_type in _BODIES:
         return "bodies of control flow are left as they are"
+    if node.op_type in _FLOAT_ONLY:
+        return "no integer form of it is known here"
     if node.op_type in _HEAVY:
         return f"the scheme '{scheme.name}' leaves {node.op_type} in float"
     return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import onnx_ir as ir
 
-from edgewright.compiler.quantization.calibration import calibrate, merged
+from edgewright.compiler.quantization.calibration import Observation, calibrate, merged
 from edgewright.compiler.quantization.correction import correct_biases
 from edgewright.compiler.quantization.existing import own_pair
 from edgewright.compiler.quantization.grid import Grid
@@ -18,7 +18,7 @@ from edgewright.compiler.quantization.prepare import prepare
 from edgewright.compiler.quantization.ranges import choose_grid
 from edgewright.compiler.quantization.smoothing import smooth
 from edgewright.compiler.site import Site
-from edgewright.core.errors import UsageError
+from edgewright.core.errors import BadInputError, UsageError
 from edgewright.core.model import OnnxModel
 from edgewright.targets.schema import QuantRule, QuantScheme, Target
 
@@ -94,7 +94,7 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
         observed = calibrate(prepared, wanted, site, options.samples)
         chosen = {
             group: choose_grid(
-                merged([observed[value.name or ""] for value in members]),
+                _seen([observed[value.name or ""] for value in members], group.name or ""),
                 rule.activation,
                 rule.activation_symmetric,
                 options.ranges,
@@ -111,6 +111,21 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
         correct_biases(prepared, placement, grids, policy, site=site, limit=options.samples)
         prepared = replace(prepared)
     return QuantizationPlan(prepared, scheme, placement, grids, policy)
+
+
+def _seen(observations: Sequence[Observation], name: str) -> Observation:
+    """What the tensors of a group held together.
+
+    Raises:
+        BadInputError: nothing, on every sample.
+    """
+    together = merged(observations)
+    if together.minimum > together.maximum:
+        raise BadInputError(
+            f"activation '{name}' is empty in every calibration sample, so no range can be found for it",
+            "Add samples in which it holds something, or leave its readers in float (keep_float).",
+        )
+    return together
 
 
 def scheme_of(target: Target, kind: str, name: str) -> tuple[QuantRule, QuantScheme]:

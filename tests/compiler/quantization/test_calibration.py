@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewright.compiler.quantization.calibration import calibrate
+from edgewright.compiler.quantization.calibration import calibrate, merged
 from edgewright.compiler.quantization.channels import channel_statistics
 from edgewright.compiler.quantization.prepare import prepare
 from edgewright.compiler.site import Absent
@@ -34,6 +34,22 @@ def test_batches_of_any_size_and_open_shapes(q, opset):
     assert seen.maximum == max(float(feed["x"].max()) for feed in feeds)
     # 432,192 elements: the large sample is thinned out, the small one is not.
     assert 192 < seen.counts.sum() + seen.zeros <= 192 + 2 * 2**15
+
+
+def test_a_tensor_without_elements_has_no_ends(q):
+    net = q.Net()
+    x, past = net.input("x", [1, 4, 3]), net.input("past", [1, "P", 3])
+    net.output(net.op("Concat", past, x, axis=1, out="y"), [1, "T", 3])
+    model = prepare(net.model())
+    rng = np.random.default_rng(0)
+    feeds = [
+        {"x": rng.normal(0, 1, (1, 4, 3)).astype(np.float32), "past": np.full((1, rows, 3), 9.0, np.float32)}
+        for rows in (0, 2)
+    ]
+    assert calibrate(model, ["past"], q.site_of(model, feeds), 10)["past"].minimum == 9.0
+    never = calibrate(model, ["past", "x"], q.site_of(model, feeds[:1]), 10)
+    assert never["past"].minimum > never["past"].maximum
+    assert merged([never["past"], never["x"]]).maximum == never["x"].maximum
 
 
 def test_asking_again_runs_only_what_is_new(q):
