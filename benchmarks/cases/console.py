@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
 
 def prove(built: list[tuple[Case, CaseFile]], options: argparse.Namespace) -> int:
     """Prove all, print the record's table; 0 when every case asked for is as it should be, else 1."""
-    cases = [(case, getattr(module, "REFUSED_FOR", ())) for case, module in built]
+    cases = [(case, getattr(module, "REFUSALS", {})) for case, module in built]
     record = proving.prove_all(cases, options.precision, options.record, options.bundles)
     print(proving.table(record))
     return 0 if all(proving.as_meant(record["cases"][case.name]) for case, _ in cases) else 1

@@ -15,8 +15,8 @@ from .case import Case, Plan, write_arrays
 from .sources import model_file
 
 NAME = "custom-op"
-REFUSED_FOR = ("Quant", "onnx.brevitas")
-"""What the refusal has to name: the operator and its domain."""
+REFUSALS = {"onnxruntime": ("Quant", "onnx.brevitas"), "openvino": ("Quant", "onnx.brevitas")}
+"""What each runtime's refusal has to name: the operator and its domain."""
 PLAN = Plan(
     name=NAME,
     metric="cosine",

@@ -7,7 +7,6 @@ Record, schema "edgewright.cases/1", sorted JSON without host, user or path:
 
     metric, max_drop, second_metric, second_max_drop   what it is judged by; null where there is no second metric
     exit_code, wall_s, cpu_s, peak_bytes   of the one compile for both runtimes, the whole tree of processes
-    refused_as_meant     for a case that is to be refused: exit code 69 and a message with operator and domain
     problem              what the product said where it made nothing; null
     runtimes {name: {row}}, and a row is
 
@@ -20,6 +19,7 @@ Record, schema "edgewright.cases/1", sorted JSON without host, user or path:
     float_reasons        what else it left in float, and why, as its journal says
     verify_exit_code     of `edgewright verify` on the bundle
     problem              why there is no bundle, or which limit was missed; null
+    refused_as_meant     exit code 69 with the words the case expects: the operators the runtime cannot take
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ RECORD = Path(__file__).resolve().parents[1] / "results" / "cases.json"
 Json = dict[str, Any]
 
 
-def prove(case: Case, precision: str, out: Path, refused_for: Sequence[str] = ()) -> Json:
+def prove(case: Case, precision: str, out: Path, refusals: Mapping[str, Sequence[str]]) -> Json:
     """Compile `case` for both runtimes into folder `out` and judge each bundle.
 
     Args:
-        refused_for: for a case that has to be refused, the words its message must hold.
+        refusals: by runtime that may or must refuse the case, the words its message must hold.
     """
     done = run_measured(compile_command(case, precision, out))
     try:
@@ -60,7 +60,7 @@ def prove(case: Case, precision: str, out: Path, refused_for: Sequence[str] = ()
     except ValueError:
         report = {"targets": []}
     found = {entry["target"].partition("/")[2]: entry for entry in report["targets"]}
-    row = {
+    return {
         "metric": Path(case.metric).name,
         "max_drop": case.max_drop,
         "second_metric": None if case.second_metric is None else Path(case.second_metric).name,
@@ -70,13 +70,11 @@ def prove(case: Case, precision: str, out: Path, refused_for: Sequence[str] = ()
         "cpu_s": round(done.cpu_s, 1),
         "peak_bytes": done.peak_bytes,
         "problem": None if found else last_line(done),
-        "runtimes": {runtime: judged(case, entry) for runtime, entry in sorted(found.items())},
+        "runtimes": {
+            runtime: judged(case, entry) | {"refused_as_meant": refused(entry, refusals.get(runtime))}
+            for runtime, entry in sorted(found.items())
+        },
     }
-    if refused_for:
-        said = [str(entry.get("problem")) for entry in found.values()]
-        named = bool(said) and all(word in text for word in refused_for for text in said)
-        row["refused_as_meant"] = done.exit_code == 69 and named
-    return row
 
 
 def compile_command(case: Case, precision: str, out: Path) -> list[str]:
@@ -153,6 +151,11 @@ def held(case: Case, row: Mapping[str, Any]) -> bool:
     return all(drop is not None and limit is not None and drop <= limit + 1e-9 for drop, limit in drops)
 
 
+def refused(entry: Mapping[str, Any], words: Sequence[str] | None) -> bool:
+    """Whether the runtime is allowed to refuse and did, clearly."""
+    return words is not None and entry["exit_code"] == 69 and all(word in entry["problem"] for word in words)
+
+
 def last_line(done: Finished) -> str:
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     return lines[-1][:300] if lines else f"ended with {done.exit_code} and no word"
@@ -160,27 +163,26 @@ def last_line(done: Finished) -> str:
 
 def as_meant(case: Mapping[str, Any]) -> bool:
     """Whether a case's row in the record is what it should be."""
-    if "refused_as_meant" in case:
-        return bool(case["refused_as_meant"])
     rows = case["runtimes"].values()
     return len(rows) == len(RUNTIMES) and all(
-        row["exit_code"] == 0 and row["held"] and row["verify_exit_code"] == 0 for row in rows
+        row["refused_as_meant"] or (row["exit_code"] == 0 and row["held"] and row["verify_exit_code"] == 0)
+        for row in rows
     )
 
 
 def prove_all(
-    cases: Iterable[tuple[Case, Sequence[str]]], precision: str, record: Path, bundles: Path | None = None
+    cases: Iterable[tuple[Case, Mapping[str, Sequence[str]]]], precision: str, record: Path, bundles: Path | None = None
 ) -> Json:
     """Prove each case, keeping what `record` says of other cases, and write it after each; the bundles stay if asked.
 
     Args:
-        cases: each with the words its refusal must hold, none where it is to be compiled.
+        cases: each with its refusals, as :func:`prove` takes them.
         bundles: folder to leave the bundles in, `CASE/native-RUNTIME.ewb`; a temporary one where None.
     """
     known = read_record(record, precision)
-    for case, refused_for in cases:
+    for case, refusals in cases:
         with TemporaryDirectory(prefix="edgewright-prove-") as temporary:
-            row = prove(case, precision, (bundles or Path(temporary)) / case.name, refused_for)
+            row = prove(case, precision, (bundles or Path(temporary)) / case.name, refusals)
         known["cases"][case.name] = row
         known |= {"date": dt.datetime.now(dt.UTC).date().isoformat(), "machine": machine(), "versions": versions()}
         write_record(record, known)
@@ -225,9 +227,6 @@ def table(record: Mapping[str, Any]) -> str:
 
 
 def table_rows(name: str, case: Mapping[str, Any]) -> list[str]:
-    if "refused_as_meant" in case:
-        verdict = "refused, as meant" if case["refused_as_meant"] else "NOT refused as meant"
-        return [f"| {name} | both | exit {case['exit_code']} |{' |' * 7} {verdict} |"]
     if not case["runtimes"]:
         return [f"| {name} | both | exit {case['exit_code']} |{' |' * 7} {case['problem']} |"]
     return [_table_row(name, runtime, case, row) for runtime, row in sorted(case["runtimes"].items())]
@@ -235,7 +234,8 @@ def table_rows(name: str, case: Mapping[str, Any]) -> list[str]:
 
 def _table_row(name: str, runtime: str, case: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     if row["whole"] is None:
-        return f"| {name} | {runtime} | exit {row['exit_code']} |{' |' * 7} {row['problem']} |"
+        said = "refused, as meant" if row["refused_as_meant"] else row["problem"]
+        return f"| {name} | {runtime} | exit {row['exit_code']} |{' |' * 7} {said} |"
     whole, second = row["whole"], row["second"]
     kept = f", {len(row['kept_float'])} layers float" if row["kept_float"] else ""
     cells = [

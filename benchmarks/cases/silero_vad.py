@@ -18,6 +18,8 @@ from .case import Case, Plan, write_arrays
 from .sources import model_file
 
 NAME = "silero-vad"
+REFUSALS = {"onnxruntime": ("int8", "If"), "openvino": ("Conv", "rank")}
+"""All its layers are in bodies of If, which int8 leaves alone; OpenVINO wants ranks that such a body does not tell."""
 PLAN = Plan(
     name=NAME,
     metric="metric.py:probability_drift",

@@ -45,7 +45,7 @@ def row(**changes: object) -> Row:
     figures = {"reference": 0.9, "value": 0.9, "drop": 0.0, "n": 10}
     whole: Row = {**figures, "whole": dict(figures), "second": None, "exit_code": 0, "held": True, "problem": None}
     whole |= {"candidate": "int8 (x)", "size_bytes": 30, "original_size_bytes": 100, "kept_float": ["a", "b"]}
-    return whole | {"verify_exit_code": 0} | changes
+    return whole | {"verify_exit_code": 0, "refused_as_meant": False} | changes
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,27 @@ def test_a_case_is_proven_by_both_runtimes_or_refused_as_meant(module: Callable[
     assert not as_meant({"runtimes": {"onnxruntime": row()}})
     for bad in ({"exit_code": 1}, {"held": False}, {"verify_exit_code": 1}):
         assert not as_meant({"runtimes": {"onnxruntime": row(), "openvino": row(**bad)}})
-    assert as_meant({"refused_as_meant": True, "runtimes": {}})
-    assert not as_meant({"refused_as_meant": False, "runtimes": {"onnxruntime": row(), "openvino": row()}})
+    assert as_meant({"runtimes": {"onnxruntime": row(), "openvino": row(exit_code=69, refused_as_meant=True)}})
+
+
+@pytest.mark.parametrize(
+    ("entry", "words", "meant"),
+    [
+        ({"exit_code": 69, "problem": "cannot take onnx.x::Quant"}, ("Quant", "onnx.x"), True),
+        ({"exit_code": 69, "problem": "cannot take Quant"}, ("Quant", "onnx.x"), False),
+        ({"exit_code": 70, "problem": "cannot take onnx.x::Quant"}, ("Quant", "onnx.x"), False),
+        ({"exit_code": 69, "problem": "cannot take onnx.x::Quant"}, None, False),
+    ],
+)
+def test_a_refusal_is_meant_where_it_is_expected_and_names_what_it_should(
+    module: Callable[[str], ModuleType], entry: Row, words: tuple[str, ...] | None, meant: bool
+) -> None:
+    assert module("proving").refused(entry, words) is meant
 
 
 def test_the_table_has_one_cell_for_each_heading(module: Callable[[str], ModuleType]) -> None:
     case = {"metric": "metric.py:cer", "max_drop": 0.01, "second_max_drop": 0.05, "exit_code": 0}
-    refused = {"refused_as_meant": True, "runtimes": {}, "exit_code": 69}
+    refused = case | {"runtimes": {"openvino": row(whole=None, exit_code=69, refused_as_meant=True)}}
     failed = case | {"runtimes": {"onnxruntime": row(whole=None, exit_code=70, problem="a bug")}}
     proven = case | {"runtimes": {"onnxruntime": row(second={"drop": 0.02}), "openvino": row(held=False, exit_code=1)}}
     silent = {"runtimes": {}, "exit_code": 2, "problem": "no such file"}
