@@ -134,11 +134,14 @@ class Selection:
         rule = lane.target.int8
         kinds = {} if rule is None else {scheme.name: scheme.kind for scheme in rule.schemes}
         found: list[Contender] = []
+        built: list[Choice] = []
         for choice in choices:
             draft = self._plain(lane, choice, tunable=True) if kinds[choice.scheme] == "static" else None
             if draft is not None and draft.holds:
                 return [draft]
-        for choice in choices:
+            if draft is not None or kinds[choice.scheme] != "static":
+                built.append(choice)
+        for choice in built:
             tuned = self._tuned(lane, choice)
             found += [tuned] if tuned else []
             if tuned is not None and tuned.holds:
