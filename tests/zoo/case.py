@@ -45,7 +45,7 @@ def member(build: Build) -> Build:
 
 def zoo() -> Mapping[str, Build]:
     """All members by name."""
-    from . import attention, control_flow, convolutional, oddities, quantized, recurrent, scales, signals
+    from . import attention, control_flow, convolutional, edges, oddities, quantized, recurrent, scales, signals
 
-    del attention, control_flow, convolutional, oddities, quantized, recurrent, scales, signals
+    del attention, control_flow, convolutional, edges, oddities, quantized, recurrent, scales, signals
     return _ZOO

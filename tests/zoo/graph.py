@@ -19,7 +19,14 @@ Real = npt.NDArray[np.float32]
 Attribute = int | float | str | Sequence[int] | Sequence[float] | onnx.GraphProto | onnx.TensorProto
 FIT = 400
 """Samples the last layer is fitted on."""
-KINDS = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "int32": TensorProto.INT32, "bool": TensorProto.BOOL}
+KINDS = {
+    "float32": TensorProto.FLOAT,
+    "float16": TensorProto.FLOAT16,
+    "int64": TensorProto.INT64,
+    "int32": TensorProto.INT32,
+    "uint8": TensorProto.UINT8,
+    "bool": TensorProto.BOOL,
+}
 
 
 class Graph:
@@ -102,27 +109,30 @@ class Graph:
     def model(self, opset: int = 17, **domains: int) -> onnx.ModelProto:
         """The whole model, checked."""
         opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(name, v) for name, v in domains.items())]
-        proto = helper.make_model(self.proto(), opset_imports=opsets, ir_version=10 if opset > 20 else 8)
+        proto = helper.make_model(
+            self.proto(), opset_imports=opsets, ir_version=11 if opset > 22 else 10 if opset > 20 else 8
+        )
         onnx.checker.check_model(proto)
         return proto
 
 
 def run(model: onnx.ModelProto, feeds: Mapping[str, Array], names: Sequence[str] | None = None) -> list[list[Array]]:
-    """The outputs for each sample, where every array of ``feeds`` has samples along its first axis, kept as batch 1."""
+    """The outputs for each batch that ``feeds``, arrays with samples along their first axis, are cut into."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    ranks = {item.name: len(item.shape) for item in session.get_inputs()}
-    count = len(next(iter(feeds.values())))
+    shapes = {item.name: item.shape for item in session.get_inputs()}
+    rows = next((shape[0] for shape in shapes.values() if shape and isinstance(shape[0], int)), 1)
+    count = len(next(iter(feeds.values()))) // rows
     answers = []
     for index in range(count):
         feed = {
-            name: array[index : index + 1].reshape(array.shape[1:]) if array.ndim > rank else array[index : index + 1]
+            name: array[index] if array.ndim > len(shape) else array[index * rows : (index + 1) * rows]
             for name, array in feeds.items()
-            if (rank := ranks.get(name)) is not None
+            if (shape := shapes.get(name)) is not None
         }
         answers.append(session.run(list(names) if names else None, feed))
     return answers
