@@ -74,6 +74,12 @@ def is_standard(node: ir.Node | None, *op_types: str) -> bool:
     return node is not None and node.op_type in op_types and node.domain in STANDARD_DOMAINS
 
 
+def uses_any(model: OnnxModel, *op_types: str) -> bool:
+    """Whether any of these operators occurs in the graph or a body: cheaper to ask than to copy the graph."""
+    wanted = frozenset(op_types)
+    return any(node.op_type in wanted for node in model.ir.graph.all_nodes())
+
+
 def constant_tensor(value: ir.Value | None) -> ir.TensorProtocol | None:
     """The tensor behind an initializer that nobody can override, or behind a Constant node; else None."""
     if value is None:

@@ -17,6 +17,8 @@ from edgewright.core.tensors import Array, Feeds, Outputs
 RANDOM_OPS = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
+_ROUNDING = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""One unit in the last place of 16-bit outputs: two ways of computing the same number differ by that much."""
 _LAYERS_PER_RUN = 64
 """Intermediate tensors made visible at once while looking for the worst layer; bounds memory."""
 
@@ -95,7 +97,7 @@ class Comparison:
                 if name not in new:
                     return float("inf"), f"output '{name}' is missing"
                 error = relative_error(value, new[name])
-                if error > worst:
+                if error > max(worst, _ROUNDING.get(value.dtype.name, 0.0)):
                     worst, text = error, f"output '{name}' differs by {error:.3g} of its largest value"
         return worst, text
 

@@ -37,6 +37,7 @@ from edgewright.compiler.graphs import (
     rank,
     sole_consumer,
     text_attribute,
+    uses_any,
 )
 from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
 from edgewright.compiler.rewriting import Rewriting
@@ -64,6 +65,8 @@ class FoldBatchnorm(Pass[OnnxModel, OnnxModel]):
     def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
         """The same computation with fewer normalisations."""
         del site
+        if not uses_any(model, "BatchNormalization") and not (uses_any(model, *_LINEAR) and uses_any(model, *_AFFINE)):
+            return Outcome(model, 0)
         work = Rewriting(model)
         for node in work.nodes(*_AFFINE):
             if node.graph is not None and not _fold_behind(work, node):

@@ -18,7 +18,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from edgewright.compiler.graphs import float_attribute, input_at, is_standard, rank, scalar, sole_consumer
+from edgewright.compiler.graphs import float_attribute, input_at, is_standard, rank, scalar, sole_consumer, uses_any
 from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
 from edgewright.compiler.products import near, product_of, sum_with
 from edgewright.compiler.rewriting import Rewriting
@@ -48,6 +48,8 @@ class FuseActivations(Pass[OnnxModel, OnnxModel]):
 
     def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
         """The same computation with fewer elementwise nodes."""
+        if not uses_any(model, "Relu", "Clip", "Min", "Max", "HardSigmoid", "Softplus"):
+            return Outcome(model, 0)
         work = Rewriting(model)
         for node in work.nodes("Relu", "Clip", "Min", "Max"):
             if node.graph is not None:

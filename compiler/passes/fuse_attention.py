@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgewright.compiler.attention import Attention, attention_of
-from edgewright.compiler.graphs import MICROSOFT, dims, rank
+from edgewright.compiler.graphs import MICROSOFT, dims, rank, uses_any
 from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
 from edgewright.compiler.rewriting import Rewriting
 from edgewright.compiler.shape_inference import refresh_shapes
@@ -47,6 +47,8 @@ class FuseAttention(Pass[OnnxModel, OnnxModel]):
 
     def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
         """The same computation with attention nodes."""
+        if not uses_any(model, "Softmax"):
+            return Outcome(model, 0)
         work = Rewriting(model)
         takes = site.target.fused_ops
         found = _matches(work, note=True)

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from edgewright.compiler.graphs import MICROSOFT, input_at, is_standard, rank, scalar
+from edgewright.compiler.graphs import MICROSOFT, input_at, is_standard, rank, scalar, uses_any
 from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
 from edgewright.compiler.products import near, product_of, sum_with
 from edgewright.compiler.rewriting import Rewriting
@@ -51,6 +51,8 @@ class FuseGelu(Pass[OnnxModel, OnnxModel]):
 
     def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
         """The same computation with GELU nodes."""
+        if not uses_any(model, "Erf", "Tanh"):
+            return Outcome(model, 0)
         work = Rewriting(model)
         takes = site.target.fused_ops
         matches = _matches(work)

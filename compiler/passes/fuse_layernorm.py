@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from edgewright.compiler.graphs import dims, is_standard
+from edgewright.compiler.graphs import dims, is_standard, uses_any
 from edgewright.compiler.normalisations import (
     affine_step,
     inverse_root_of_mean,
@@ -58,6 +58,8 @@ class FuseLayernorm(Pass[OnnxModel, OnnxModel]):
 
     def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
         """The same computation with LayerNormalization nodes."""
+        if not uses_any(model, "ReduceMean"):
+            return Outcome(model, 0)
         work = Rewriting(model)
         if "::LayerNormalization" not in site.target.fused_ops:
             return work.outcome()

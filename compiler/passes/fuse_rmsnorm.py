@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from edgewright.compiler.graphs import dims
+from edgewright.compiler.graphs import dims, uses_any
 from edgewright.compiler.normalisations import affine_step, inverse_root_of_mean, is_square_of, without_leading_ones
 from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
 from edgewright.compiler.rewriting import Rewriting
@@ -52,6 +52,8 @@ class FuseRmsnorm(Pass[OnnxModel, OnnxModel]):
 
     def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
         """The same computation with RMSNormalization nodes."""
+        if not uses_any(model, "ReduceMean"):
+            return Outcome(model, 0)
         work = Rewriting(model)
         if f"::{_OPERATOR}" not in site.target.fused_ops:
             return work.outcome()

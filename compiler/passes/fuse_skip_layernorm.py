@@ -22,6 +22,7 @@ from edgewright.compiler.graphs import (
     rank,
     same_shape,
     sole_consumer,
+    uses_any,
 )
 from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
 from edgewright.compiler.rewriting import Rewriting
@@ -49,6 +50,8 @@ class FuseSkipLayernorm(Pass[OnnxModel, OnnxModel]):
 
     def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
         """The same computation with SkipLayerNormalization nodes."""
+        if not uses_any(model, "LayerNormalization"):
+            return Outcome(model, 0)
         work = Rewriting(model)
         if _DECLARED in site.target.fused_ops:
             for norm in work.nodes("LayerNormalization"):

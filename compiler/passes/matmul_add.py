@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from edgewright.compiler.graphs import constant_tensor, is_standard, rank, sole_consumer
+from edgewright.compiler.graphs import constant_tensor, is_standard, rank, sole_consumer, uses_any
 from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
 from edgewright.compiler.rewriting import Rewriting
 from edgewright.compiler.site import Site
@@ -40,6 +40,8 @@ class MatmulAdd(Pass[OnnxModel, OnnxModel]):
     def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
         """The same computation with Gemm nodes."""
         del site
+        if not uses_any(model, "MatMul"):
+            return Outcome(model, 0)
         work = Rewriting(model)
         for add in work.nodes("Add"):
             for product, row in (add.inputs[:2], add.inputs[1::-1]):

@@ -54,3 +54,12 @@ def test_exposing_leaves_the_model_alone(mlp_model):
 def test_a_gate_has_a_sensible_number_of_samples():
     with pytest.raises(ValueError, match="samples: -1"):
         Gate(samples=-1)
+
+
+def test_one_rounding_of_a_16_bit_output_is_no_difference(parse, make_site):
+    feeds = [{"x": np.array([1000.0], np.float32)}]
+    text = "g (float[1] x) => (float16[1] y) { a = Add (x, k) y = Cast <to = 10> (a) }"
+    before, near, far = (parse(text, {"k": np.float32(shift)}) for shift in (0, 0.5, 8))
+    comparison = Comparison(make_site(before, feeds), Gate())
+    assert comparison.error(before, near)[0] == 0
+    assert comparison.error(before, far)[0] == pytest.approx(0.008)

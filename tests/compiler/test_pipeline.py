@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
@@ -193,3 +194,33 @@ def test_every_pass_is_in_the_default_pipeline_or_has_a_reason(make_site, mlp_mo
 
 def _weight(model: OnnxModel, name: str) -> np.ndarray:
     return model.ir.graph.initializers[name].const_value.numpy()
+
+
+@pytest.mark.full
+def test_no_pass_is_slower_than_linear(make_site):
+    """5,000 nodes through every exact pass; 10 s each is far above what they need and far below a quadratic one."""
+    import time
+
+    helper = onnx.helper
+    nodes = []
+    for index in range(0, 5000, 5):
+        a, b, c, d, e, f = (f"t{index + offset}" for offset in range(6))
+        nodes += [
+            helper.make_node("Add", [a, "three"], [b]),
+            helper.make_node("Clip", [b, "zero", "six"], [c]),
+            helper.make_node("Mul", [a, c], [d]),
+            helper.make_node("Identity", [d], [e]),
+            helper.make_node("Transpose", [e], [f], perm=[0, 1]),
+        ]
+    info = [helper.make_tensor_value_info(name, 1, ["N", 4]) for name in ("t0", "t5000")]
+    numbers = {"zero": 0, "three": 3, "six": 6}
+    weights = [onnx.numpy_helper.from_array(np.float32(number), name) for name, number in numbers.items()]
+    graph = helper.make_graph(nodes, "long", info[:1], info[1:], weights)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = OnnxModel(ir.from_proto(proto), "long")
+    site = make_site(model, [], frozenset({"::HardSwish", "::Gelu", "::LayerNormalization"}))
+    for item in default_pipeline(site.target, "fp32").passes:
+        started = time.monotonic()
+        if item.effect is Effect.EXACT:
+            model = item(model, site).model
+        assert time.monotonic() - started < 10, item.name
