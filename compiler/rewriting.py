@@ -196,9 +196,9 @@ class Tally:
         self._subjects: dict[tuple[str, str], dict[str, int]] = {}
 
     def add(self, kind: str, subject: str | None, text: str) -> None:
-        """Adds one subject to the note of this kind and text."""
+        """Adds one subject to the note of this kind and text; what was done is counted, a miss may be met twice."""
         subjects = self._subjects.setdefault((kind, text), {})
-        subjects[subject or ""] = subjects.get(subject or "", 0) + 1
+        subjects[subject or ""] = subjects.get(subject or "", 0) + 1 if kind == "did" else 1
 
     def notes(self) -> tuple[Note, ...]:
         """One note per subject with how often it was added, or one for all where they are many."""

@@ -68,9 +68,12 @@ class FoldBatchnorm(Pass[OnnxModel, OnnxModel]):
         if not uses_any(model, "BatchNormalization") and not (uses_any(model, *_LINEAR) and uses_any(model, *_AFFINE)):
             return Outcome(model, 0)
         work = Rewriting(model)
-        for node in work.nodes(*_AFFINE):
-            if node.graph is not None and not _fold_behind(work, node):
-                _fold_before(work, node)
+        before = -1
+        while work.changed != before:  # what one fold leaves may stand beside a layer now
+            before = work.changed
+            for node in work.nodes(*_AFFINE):
+                if node.graph is not None and not _fold_behind(work, node):
+                    _fold_before(work, node)
         work.drop_unused()
         return work.outcome()
 
