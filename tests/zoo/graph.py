@@ -130,7 +130,7 @@ def run(model: onnx.ModelProto, feeds: Mapping[str, Array], names: Sequence[str]
     answers = []
     for index in range(count):
         feed = {
-            name: array[index] if array.ndim > len(shape) else array[index * rows : (index + 1) * rows]
+            name: np.asarray(array[index]) if array.ndim > len(shape) else array[index * rows : (index + 1) * rows]
             for name, array in feeds.items()
             if (shape := shapes.get(name)) is not None
         }
