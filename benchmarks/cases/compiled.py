@@ -48,7 +48,7 @@ class Compiled:
 
 @contextmanager
 def opened(bundle: Path) -> Iterator[Compiled]:
-    """The parts of `bundle`, its engine loaded with two threads."""
+    """The parts of `bundle`, its engine loaded with one thread: two engines take turns and idle threads would spin."""
     with TemporaryDirectory(prefix="edgewright-prove-") as folder, zipfile.ZipFile(bundle) as members:
         members.extractall(folder, [name for name in members.namelist() if name.startswith("engine/")])
         manifest, journal = (json.loads(members.read(f"{name}.json")) for name in ("manifest", "journal"))
@@ -58,12 +58,12 @@ def opened(bundle: Path) -> Iterator[Compiled]:
             names = [[spec["name"] for spec in manifest[kind]] for kind in ("inputs", "outputs")]
             run = openvino_runner(model, backend["properties"], *names)
         else:
-            run, _ = onnxruntime_runner(model)
+            run, _ = onnxruntime_runner(model, threads=1)
         yield Compiled(manifest, journal, run, model)
 
 
 def openvino_runner(
-    model: Path, properties: Mapping[str, str], inputs: Sequence[str], outputs: Sequence[str], threads: int = 2
+    model: Path, properties: Mapping[str, str], inputs: Sequence[str], outputs: Sequence[str], threads: int = 1
 ) -> Runner:
     """A function from feeds to outputs. OpenVINO keeps the order of a model's ports and may cut their names short."""
     import openvino

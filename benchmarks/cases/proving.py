@@ -123,7 +123,7 @@ def judged(case: Case, entry: Mapping[str, Any]) -> Json:
 
 def scores(case: Case, bundle: Compiled) -> tuple[Json, Json | None]:
     """The case's metric and its second one over all evaluation data, the engine and the original run once each."""
-    original, ranks = onnxruntime_runner(case.model)
+    original, ranks = onnxruntime_runner(case.model, threads=1)
     names = [name for name in (case.metric, case.second_metric) if name is not None]
     pairs = [(load_metric(name), load_metric(name)) for name in names]
     for feeds, label in samples(case.eval_data, ranks):
