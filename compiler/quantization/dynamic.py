@@ -14,6 +14,7 @@ import onnx_ir as ir
 from edgewright.compiler.graphs import input_at, int_attribute
 from edgewright.compiler.quantization.construction import GraphBuilder
 from edgewright.compiler.quantization.insertion import weight_bits
+from edgewright.compiler.quantization.logarithms import in_front_of_log
 from edgewright.compiler.quantization.operators import OPERATORS
 from edgewright.compiler.quantization.placement import is_constant, refusal
 from edgewright.compiler.quantization.prepare import numbers
@@ -37,10 +38,11 @@ def place_dynamic(
 ) -> DynamicPlacement:
     """Decides for ``graph`` (prepared) what ``scheme`` quantises dynamically."""
     nodes, refused = [], {}
+    delicate = in_front_of_log(graph)
     for node in graph:
         if node.domain not in ("", "ai.onnx") or node.op_type not in scheme.op_kinds:
             continue
-        reason = refusal(node, keep_float, keep_kinds)
+        reason = refusal(node, keep_float, keep_kinds, delicate)
         if reason is None and node.op_type not in SUPPORTED:
             reason = f"{node.op_type} has no dynamic integer form"
         if reason is None and node.op_type == "Gemm" and int_attribute(node, "transA", 0):

@@ -13,11 +13,13 @@ What a scheme names and stays float anyway has a reason in ``Placement.refused``
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import onnx_ir as ir
 
+from edgewright.compiler.quantization.logarithms import IN_FRONT_OF_LOG, in_front_of_log
 from edgewright.compiler.quantization.operators import CLAMPS, OPERATORS, Operator, Role
 from edgewright.targets.schema import QuantScheme
 
@@ -75,7 +77,13 @@ class Placement:
         return [value for value in members if value not in movers] or members
 
 
-def place(graph: ir.Graph, scheme: QuantScheme, keep_float: frozenset[str], keep_kinds: frozenset[str]) -> Placement:
+def place(
+    graph: ir.Graph,
+    scheme: QuantScheme,
+    keep_float: frozenset[str],
+    keep_kinds: frozenset[str],
+    unfit: Mapping[str, str] = MappingProxyType({}),
+) -> Placement:
     """Decides for ``graph`` (prepared, see ``prepare.py``) what ``scheme`` quantises.
 
     Args:
@@ -83,15 +91,17 @@ def place(graph: ir.Graph, scheme: QuantScheme, keep_float: frozenset[str], keep
         scheme: from the target.
         keep_float: names of nodes to leave in float.
         keep_kinds: operator kinds to leave in float.
+        unfit: node name -> why it was found unfit for int8; see ``sensitivity.py``.
     """
     refused: dict[str, str] = {}
+    delicate = in_front_of_log(graph)
     found: dict[ir.Node, QuantizedOp] = {}
     for node in graph:
         if node.domain not in ("", "ai.onnx") or node.op_type not in scheme.op_kinds:
             continue
         if _computes_integers(node):
             continue
-        reason = refusal(node, keep_float, keep_kinds)
+        reason = refusal(node, keep_float, keep_kinds, delicate) or unfit.get(node.name or "")
         if reason is None:
             found[node] = _quantized_op(node)
         else:
@@ -110,9 +120,12 @@ def _computes_integers(node: ir.Node) -> bool:
     return kind is not None and not kind.is_floating_point()
 
 
-def refusal(node: ir.Node, keep_float: frozenset[str], keep_kinds: frozenset[str]) -> str | None:
-    """Why ``node`` cannot or should not be quantised, None when it can."""
-    return _kept(node, keep_float, keep_kinds) or _refusal(node)
+def refusal(
+    node: ir.Node, keep_float: frozenset[str], keep_kinds: frozenset[str], delicate: frozenset[ir.Node]
+) -> str | None:
+    """Why ``node`` cannot or should not be quantised, None when it can; ``delicate`` leads into a logarithm."""
+    reason = _kept(node, keep_float, keep_kinds) or _refusal(node)
+    return reason or (IN_FRONT_OF_LOG if node in delicate else None)
 
 
 def _kept(node: ir.Node, keep_float: frozenset[str], keep_kinds: frozenset[str]) -> str | None:

@@ -16,6 +16,7 @@ from edgewright.compiler.quantization.insertion import WeightPolicy
 from edgewright.compiler.quantization.placement import Placement, place
 from edgewright.compiler.quantization.prepare import prepare
 from edgewright.compiler.quantization.ranges import choose_grid
+from edgewright.compiler.quantization.sensitivity import unfit
 from edgewright.compiler.quantization.smoothing import smooth
 from edgewright.compiler.site import Site
 from edgewright.core.errors import BadInputError, UsageError
@@ -81,36 +82,52 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
     """
     rule, scheme = scheme_of(site.target, "static", options.scheme)
     prepared = prepare(model, pool_means="GlobalAveragePool" in scheme.op_kinds)
-    placement = place(prepared.ir.graph, scheme, frozenset(options.keep_float), frozenset(options.keep_kinds))
-    grids: dict[ir.Value, Grid] = {}
-    if placement.ops:
-        # As if nothing were kept in float: that way all trials with other layers kept share one calibration.
-        everything = place(prepared.ir.graph, scheme, frozenset(), frozenset())
+    # As if nothing were kept in float: that way all trials with other layers kept share one calibration.
+    everything = place(prepared.ir.graph, scheme, frozenset(), frozenset())
+    if everything.ops:
         kinds = frozenset(rule.per_channel_axes)
         smooth(prepared, everything, site, per_channel=kinds, strength=options.smooth, limit=options.samples)
         prepared = replace(prepared)  # the digest, if it was computed, is of the weights as they were
-        sources = {group: placement.sources(group) for group in dict.fromkeys(placement.grids.values())}
-        wanted = [value.name or "" for members in sources.values() for value in members]
-        observed = calibrate(prepared, wanted, site, options.samples)
-        chosen = {
-            group: choose_grid(
-                _seen([observed[value.name or ""] for value in members], group.name or ""),
-                rule.activation,
-                rule.activation_symmetric,
-                options.ranges,
-                options.percentile,
-            )
-            for group, members in sources.items()
-        }
-        for value, group in placement.grids.items():
-            if (pair := own_pair(value)) is not None:
-                chosen[group] = pair.grid
-        grids = {value: chosen[group] for value, group in placement.grids.items()}
+    keep = frozenset(options.keep_float), frozenset(options.keep_kinds)
+    placement = place(prepared.ir.graph, scheme, *keep)
+    grids: dict[ir.Value, Grid] = {}
+    found_unfit: dict[str, str] = {}
+    while placement.ops:
+        observed = _observed(prepared, placement, site, options.samples)
+        grids = _grids(placement, observed, rule, options)
+        more = unfit(placement, observed, grids)
+        if not more:
+            break
+        found_unfit.update(more)
+        placement, grids = place(prepared.ir.graph, scheme, *keep, found_unfit), {}
     policy = WeightPolicy(rule)
     if options.bias_correction:
         correct_biases(prepared, placement, grids, policy, site=site, limit=options.samples)
         prepared = replace(prepared)
     return QuantizationPlan(prepared, scheme, placement, grids, policy)
+
+
+def _observed(model: OnnxModel, placement: Placement, site: Site, limit: int) -> dict[ir.Value, Observation]:
+    """For each group of tensors that share a grid, what they were seen to hold together."""
+    sources = {group: placement.sources(group) for group in dict.fromkeys(placement.grids.values())}
+    wanted = [value.name or "" for members in sources.values() for value in members]
+    observed = calibrate(model, wanted, site, limit)
+    return {
+        group: _seen([observed[value.name or ""] for value in members], group.name or "")
+        for group, members in sources.items()
+    }
+
+
+def _grids(
+    placement: Placement, observed: Mapping[ir.Value, Observation], rule: QuantRule, options: StaticOptions
+) -> dict[ir.Value, Grid]:
+    """The grid of each tensor of ``placement``: its own where the model brought one, else the observed range's."""
+    form = rule.activation, rule.activation_symmetric
+    chosen = {group: choose_grid(seen, *form, options.ranges, options.percentile) for group, seen in observed.items()}
+    for value, group in placement.grids.items():
+        if (pair := own_pair(value)) is not None:
+            chosen[group] = pair.grid
+    return {value: chosen[group] for value, group in placement.grids.items()}
 
 
 def _seen(observations: Sequence[Observation], name: str) -> Observation:

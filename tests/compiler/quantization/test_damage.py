@@ -18,9 +18,9 @@ def poisoned_net(q, layers: int = 4):
         weight = net.random(16, 16)
         if index == 2:
             gain = np.ones(16)
-            gain[0] = 3000.0
+            gain[0] = 150.0
             x = net.op("Mul", x, net.weight(gain))
-            weight[0] /= 3000.0
+            weight[0] /= 150.0
         x = net.op("Tanh", net.op("MatMul", x, net.weight(weight)))
     net.op("Identity", x, out="y")
     net.output("y", ["N", 16])
