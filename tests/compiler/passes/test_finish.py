@@ -27,13 +27,13 @@ def _finish(apply, proto: onnx.ModelProto, opset=(7, 21)):
 
 def test_traces_and_paths_go_and_the_models_own_metadata_stays(apply):
     proto = _bare()
-    proto.doc_string = proto.graph.doc_string = "/home/somebody/train.py"
+    proto.doc_string = proto.graph.doc_string = "/data/somebody/train.py"
     proto.graph.node[0].doc_string = "secret"
     proto.graph.input[0].doc_string = "secret"
     for holder in (proto.graph.node[0], proto.graph):
-        holder.metadata_props.add(key="pkg.torch.onnx.stack_trace", value='File "/home/somebody/secret.py"')
+        holder.metadata_props.add(key="pkg.torch.onnx.stack_trace", value='File "/data/somebody/secret.py"')
     proto.metadata_props.add(key="classes", value="cat,dog")
-    proto.metadata_props.add(key="trace", value='Traceback: File "/home/somebody/secret.py"')
+    proto.metadata_props.add(key="trace", value='Traceback: File "/data/somebody/secret.py"')
     data = ir.to_proto(_finish(apply, proto).model.ir).SerializeToString()
     assert b"secret" not in data
     assert b"somebody" not in data
