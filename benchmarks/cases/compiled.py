@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from .kernels import float_kernels_onnxruntime, float_kernels_openvino
 from .scoring import Feeds, Runner, onnxruntime_runner
 
 Json = dict[str, Any]
@@ -24,13 +25,13 @@ class Compiled:
         manifest: its `manifest.json`.
         journal: its `journal.json`.
         run: the engine in this process, from feeds to outputs under the model's own names.
-        model: the engine's file.
+        float_kernels: layers that the runtime computes in float, by kind.
     """
 
     manifest: Json
     journal: Json
     run: Runner
-    model: Path
+    float_kernels: dict[str, int]
 
     @property
     def kept_float(self) -> list[str]:
@@ -56,19 +57,17 @@ def opened(bundle: Path) -> Iterator[Compiled]:
         model = Path(folder) / "engine" / backend["entry"]
         if backend["name"] == "openvino":
             names = [[spec["name"] for spec in manifest[kind]] for kind in ("inputs", "outputs")]
-            run = openvino_runner(model, backend["properties"], *names)
+            hint = backend["properties"].get("INFERENCE_PRECISION_HINT", "f32")
+            run, kernels = openvino_runner(model, hint, *names), float_kernels_openvino(model, hint)
         else:
-            run, _ = onnxruntime_runner(model, threads=1)
-        yield Compiled(manifest, journal, run, model)
+            (run, _), kernels = onnxruntime_runner(model, threads=1), float_kernels_onnxruntime(model)
+        yield Compiled(manifest, journal, run, kernels)
 
 
-def openvino_runner(
-    model: Path, properties: Mapping[str, str], inputs: Sequence[str], outputs: Sequence[str], threads: int = 1
-) -> Runner:
+def openvino_runner(model: Path, hint: str, inputs: Sequence[str], outputs: Sequence[str], threads: int = 1) -> Runner:
     """A function from feeds to outputs. OpenVINO keeps the order of a model's ports and may cut their names short."""
     import openvino
 
-    hint = properties.get("INFERENCE_PRECISION_HINT", "f32")
     settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
     compiled = openvino.Core().compile_model(str(model), "CPU", settings)
     request = compiled.create_infer_request()

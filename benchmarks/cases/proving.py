@@ -17,6 +17,8 @@ Record, schema "edgewright.cases/1", sorted JSON without host, user or path:
     held                 every stated limit, by the product's figure, by `whole` and by `second`
     kept_float           layers the product left in float to keep the accuracy
     float_reasons        what else it left in float, and why, as its journal says
+    float_kernels        heavy layers that the runtime then computes in float, by kind
+    unsaid_float         how many more those are, in int8, than `float_reasons` explains: to be 0
     verify_exit_code     of `edgewright verify` on the bundle
     problem              why there is no bundle, or which limit was missed; null
     refused_as_meant     exit code 69 with the words the case expects: the operators the runtime cannot take
@@ -39,6 +41,7 @@ import numpy as np
 
 from .case import Case
 from .compiled import Compiled, opened
+from .kernels import unsaid
 from .process_tree import Finished, run_measured
 from .scoring import Feeds, Metric, load_metric, onnxruntime_runner, samples
 
@@ -106,7 +109,7 @@ def judged(case: Case, entry: Mapping[str, Any]) -> Json:
         "original_size_bytes": entry["original_bytes"],
         **{name: accuracy.get(name) for name in ("reference", "value", "drop", "n")},
         "problem": None if not entry["problem"] else entry["problem"].replace(f"{case.folder}{os.sep}", ""),
-        **dict.fromkeys(("whole", "second", "held", "verify_exit_code")),
+        **dict.fromkeys(("whole", "second", "held", "verify_exit_code", "unsaid_float", "float_kernels")),
         "kept_float": [],
         "float_reasons": [],
     }
@@ -116,6 +119,9 @@ def judged(case: Case, entry: Mapping[str, Any]) -> Json:
         whole, second = scores(case, bundle)
         row |= {"whole": whole, "second": second}
         row |= {"kept_float": bundle.kept_float, "float_reasons": bundle.float_reasons}
+        row |= {"float_kernels": bundle.float_kernels, "unsaid_float": 0}
+    if row["precision"] == "int8":
+        row["unsaid_float"] = unsaid(row["float_kernels"], row["float_reasons"])
     row["held"] = held(case, row)
     row["verify_exit_code"] = run_measured([*edgewright(), "verify", entry["bundle"]]).exit_code
     return row
@@ -165,7 +171,8 @@ def as_meant(case: Mapping[str, Any]) -> bool:
     """Whether a case's row in the record is what it should be."""
     rows = case["runtimes"].values()
     return len(rows) == len(RUNTIMES) and all(
-        row["refused_as_meant"] or (row["exit_code"] == 0 and row["held"] and row["verify_exit_code"] == 0)
+        row["refused_as_meant"]
+        or (row["exit_code"] == 0 and row["held"] and row["verify_exit_code"] == 0 and row["unsaid_float"] == 0)
         for row in rows
     )
 
@@ -247,6 +254,8 @@ def _table_row(name: str, runtime: str, case: Mapping[str, Any], row: Mapping[st
         *(f"{whole[key]:.4f}" for key in ("reference", "value", "drop")),
         f"{case['max_drop']:g}",
         "" if second is None else f"{second['drop']:.4f} of {case['second_max_drop']:g}",
-        ("yes" if row["held"] else "**no**") + (f", exit {row['exit_code']}" if row["exit_code"] else ""),
+        ("yes" if row["held"] else "**no**")
+        + (f", exit {row['exit_code']}" if row["exit_code"] else "")
+        + (f", {row['unsaid_float']} float layers unsaid" if row["unsaid_float"] else ""),
     ]
     return f"| {' | '.join(cells)} |"

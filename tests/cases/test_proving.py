@@ -45,7 +45,7 @@ def row(**changes: object) -> Row:
     figures = {"reference": 0.9, "value": 0.9, "drop": 0.0, "n": 10}
     whole: Row = {**figures, "whole": dict(figures), "second": None, "exit_code": 0, "held": True, "problem": None}
     whole |= {"candidate": "int8 (x)", "size_bytes": 30, "original_size_bytes": 100, "kept_float": ["a", "b"]}
-    return whole | {"verify_exit_code": 0, "refused_as_meant": False} | changes
+    return whole | {"verify_exit_code": 0, "refused_as_meant": False, "unsaid_float": 0} | changes
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_case_is_proven_by_both_runtimes_or_refused_as_meant(module: Callable[
     as_meant = module("proving").as_meant
     assert as_meant({"runtimes": {"onnxruntime": row(), "openvino": row()}})
     assert not as_meant({"runtimes": {"onnxruntime": row()}})
-    for bad in ({"exit_code": 1}, {"held": False}, {"verify_exit_code": 1}):
+    for bad in ({"exit_code": 1}, {"held": False}, {"verify_exit_code": 1}, {"unsaid_float": 2}):
         assert not as_meant({"runtimes": {"onnxruntime": row(), "openvino": row(**bad)}})
     assert as_meant({"runtimes": {"onnxruntime": row(), "openvino": row(exit_code=69, refused_as_meant=True)}})
 
@@ -106,6 +106,31 @@ def test_the_table_has_one_cell_for_each_heading(module: Callable[[str], ModuleT
     assert {line.count("|") for line in lines} == {12}
     assert "| int8 (x), 2 layers float | 0.30 | cer |" in lines[4]
     assert lines[5].endswith("| **no**, exit 1 |")
+
+
+@pytest.mark.parametrize(
+    ("kernels", "reasons", "unexplained"),
+    [
+        ({}, [], 0),
+        ({"Gemm": 36, "MultiHeadAttention": 6}, ["6 x MultiHeadAttention stay float: no integer form (a, b, ...)"], 36),
+        (
+            {"FusedMatMul": 2, "MatMul": 2},
+            ["4 x MatMul stay float: its weight is computed", "2 x Add stay float: x"],
+            0,
+        ),
+        ({"Conv": 1}, ["Sigmoid stays float: x", "Conv stays float: left in float on request"], 0),
+    ],
+)
+def test_float_layers_without_a_reason_are_counted(
+    module: Callable[[str], ModuleType], kernels: dict[str, int], reasons: list[str], unexplained: int
+) -> None:
+    assert module("kernels").unsaid(kernels, reasons) == unexplained
+
+
+def test_float_kernels_are_read_from_what_the_runtimes_made(module: Callable[[str], ModuleType], digits: Path) -> None:
+    model = digits / "model.onnx"
+    assert sum(module("kernels").float_kernels_onnxruntime(model).values()) == 4
+    assert sum(module("kernels").float_kernels_openvino(model, "f32").values()) == 4
 
 
 @pytest.mark.full
