@@ -55,6 +55,11 @@ class Artifact:
     outputs: tuple[TensorSpec, ...]
     properties: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    pending: str = ""
+    """Why there is no engine yet, where only the device can build it: ``entry`` is then the model it is built from, and
+    :meth:`Backend.complete` builds it there."""
+    remarks: tuple[str, ...] = ()
+    """What its builder found that users must know, a line each; told once, and not kept in a manifest."""
 
     @property
     def size_bytes(self) -> int:
@@ -77,6 +82,7 @@ class Artifact:
             "outputs": [cast("Json", spec.to_json()) for spec in self.outputs],
             "properties": dict(self.properties),
             "versions": dict(self.versions),
+            "pending": self.pending,
         }
 
     @classmethod
@@ -95,6 +101,7 @@ class Artifact:
             outputs,
             cast("dict[str, str]", data["properties"]),
             cast("dict[str, str]", data["versions"]),
+            str(data.get("pending", "")),
         )
 
 
@@ -113,6 +120,9 @@ class Session(ABC):
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    device_ns: int | None = None
+    """Time of the last inference by the device's own clock (CUDA events), transfers left out; None without such a
+    clock. A second series beside wall time, never in its place."""
 
     @final
     def run(self, feeds: Feeds) -> Outputs:
@@ -167,6 +177,8 @@ class Backend(ABC):
 
     runs_on_cpu: ClassVar[bool] = True
     """Whether what it lowers for a device can be run on this machine's CPU, to stand in for a device that is absent."""
+    native_code: ClassVar[bool] = False
+    """Whether opening an artifact runs machine code that lies in it, so that only a trusted one may be opened."""
 
     @abstractmethod
     def probe(self) -> Availability:
@@ -196,6 +208,25 @@ class Backend(ABC):
         Raises:
             EngineError: when the engine refuses the artifact.
         """
+
+    def complete(self, artifact: Artifact, target: Target, workdir: Path) -> Artifact:
+        """Builds, on the device itself, the engine of a ``pending`` artifact into ``workdir`` (an empty folder).
+
+        Raises:
+            UnavailableError: this backend leaves nothing pending, or what builds the engine is not installed.
+            EngineError: the engine failed to build.
+        """
+        del target, workdir
+        raise UnavailableError(f"{self.name} leaves no engine to be built later", f"Open {artifact.entry} as it is.")
+
+    def unfit(self, artifact: Artifact) -> str | None:
+        """Why the engine cannot be opened with what is installed here, told before anything of it is read; else None.
+
+        Compares what the artifact says of itself (versions, hardware) with this machine.
+        """
+        from edgewright.backends._fingerprint import fingerprint_problem
+
+        return fingerprint_problem(self, artifact.versions)
 
     def on_cpu(self, artifact: Artifact) -> Artifact:
         """The same engine as this machine's CPU opens it, where :attr:`runs_on_cpu`; its times say nothing.

@@ -115,6 +115,7 @@ def artifact_of(bundle: Bundle, folder: Path) -> Artifact:
         outputs=manifest.outputs,
         properties=manifest.backend.properties,
         versions=manifest.backend.versions,
+        pending=manifest.backend.pending or "",
     )
 
 

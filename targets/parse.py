@@ -15,6 +15,7 @@ from edgewright.targets.schema import QuantRule, QuantScheme, Sign, Target
 ARCHES = ("x86_64", "aarch64", "gpu", "any")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 FLOATS = ("fp32", "fp16", "bf16")
+CODES = ("uint8", "int8", "float8e4m3fn")
 KNOWN_ISA: Mapping[str, tuple[str, ...]] = {
     "x86_64": (
         *("sse2", "sse4_1", "sse4_2", "avx", "f16c", "fma", "avx2", "avx_vnni", "avx_vnni_int8", "avx_ne_convert"),
@@ -130,6 +131,9 @@ def _runtime(table: Table, name: str, base: Target) -> tuple[Target, Mapping[str
     for index, scheme in enumerate(int8.schemes if int8 else ()):
         if scheme.float_rest not in precisions:
             table.complain(f"int8.schemes[{index}].float_rest", f"'{scheme.float_rest}' is not in precisions")
+    fp8 = _rule(table.table("fp8")) if table.has("fp8") else None
+    if (fp8 is not None) != ("fp8" in precisions):
+        table.complain("fp8", "precisions and the fp8 table must agree: both or neither")
     fused = table.words("fused_ops", default=())
     for index, op in enumerate(fused):
         if not _OP.fullmatch(op):
@@ -141,6 +145,9 @@ def _runtime(table: Table, name: str, base: Target) -> tuple[Target, Mapping[str
         precisions=precisions,
         hinted_precisions=hinted,
         int8=int8,
+        fp8=fp8,
+        flavours=table.words("flavours", default=()),
+        competes=table.flag("competes", default=True),
         opset=table.pair("opset", lowest=1),
         fused_ops=frozenset(fused),
         channel_multiple=table.count("channel_multiple", default=1, lowest=1),
@@ -152,15 +159,16 @@ def _runtime(table: Table, name: str, base: Target) -> tuple[Target, Mapping[str
 
 def _rule(table: Table) -> QuantRule:
     rule = QuantRule(
-        activation=cast("Literal['uint8', 'int8']", table.choice("activation", ("uint8", "int8"))),
+        activation=cast("Literal['uint8', 'int8', 'float8e4m3fn']", table.choice("activation", CODES)),
         activation_symmetric=table.flag("activation_symmetric"),
-        weight=cast("Literal['uint8', 'int8']", table.choice("weight", ("uint8", "int8"))),
+        weight=cast("Literal['uint8', 'int8', 'float8e4m3fn']", table.choice("weight", CODES)),
         weight_symmetric=table.flag("weight_symmetric"),
         per_channel_axes=MappingProxyType(dict(table.counts("per_channel_axes"))),
         reduce_range=table.flag("reduce_range"),
         saturates_int16=table.flag("saturates_int16"),
         schemes=tuple(_scheme(scheme) for scheme in table.tables("schemes")),
         source=table.text("source"),
+        bias=cast("Literal['int32', 'float']", table.choice("bias", ("int32", "float"), default="int32")),
     )
     names = [scheme.name for scheme in rule.schemes]
     if not names:
@@ -179,6 +187,7 @@ def _scheme(table: Table) -> QuantScheme:
         quantize_outputs=table.flag("quantize_outputs", default=True),
         float_output_kinds=frozenset(table.words("float_output_kinds", default=())),
         float_rest=table.choice("float_rest", FLOATS, default="fp32"),
+        residual_adds=table.flag("residual_adds", default=False),
     )
     table.close()
     return scheme

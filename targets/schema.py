@@ -26,16 +26,20 @@ class QuantScheme:
     """Operators for which ``quantize_outputs`` makes an exception: their integer kernel can give float results, so
     the output is left alone unless a quantised operator reads it."""
     float_rest: str = "fp32"
-    """The precision in which the runtime computes what is not quantised."""
+    """The precision in which the runtime computes what is not quantised. One that is not among the target's
+    ``hinted_precisions`` is written into the graph."""
+    residual_adds: bool = False
+    """The runtime adds a residual inside the kernel of the convolution before it: of an Add behind a convolution only
+    the other branch gets codes, because a pair between the two would part them."""
 
 
 @dataclass(frozen=True)
 class QuantRule:
-    """What int8 means on a device."""
+    """What int8 (or fp8) means on a device."""
 
-    activation: Literal["uint8", "int8"]
+    activation: Literal["uint8", "int8", "float8e4m3fn"]
     activation_symmetric: bool
-    weight: Literal["uint8", "int8"]
+    weight: Literal["uint8", "int8", "float8e4m3fn"]
     weight_symmetric: bool
     per_channel_axes: Mapping[str, int]
     """Operator -> axis of its weight that may have a scale each; an operator not named has one scale per tensor."""
@@ -45,6 +49,8 @@ class QuantRule:
     """The device adds pairs of products with 16-bit saturation (pmaddubsw)."""
     schemes: tuple[QuantScheme, ...]
     source: str
+    bias: Literal["int32", "float"] = "int32"
+    """How a bias is written: as codes with the product's scale, or as it is, where the runtime takes no int32 codes."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +97,26 @@ class Target:
     """True when this describes the machine it was loaded on; False for a description of some other device."""
     resembles: str | None = None
     """The described hardware whose runtimes a detected machine borrows."""
+    flavours: tuple[str, ...] = ()
+    """For a runtime that comes in several packages: requirements such as ``tensorrt>=10,<11``, the preferred first. The
+    first that is installed and can build for the hardware is used."""
+    fp8: QuantRule | None = None
+    """What fp8 means, where ``precisions`` has it."""
+    competes: bool = True
+    """False for a runtime that takes part only when it is asked for by name (``hardware/runtime``)."""
 
     @property
     def name(self) -> str:
         """``hardware/runtime``."""
         return f"{self.hardware}/{self.runtime}"
+
+    @property
+    def compute_capability(self) -> tuple[int, int] | None:
+        """Of an NVIDIA GPU, such as (8, 9) for ``sm_89``; None for anything else."""
+        for word in self.isa:
+            if word.startswith("sm_"):
+                return int(word[3:-1]), int(word[-1])
+        return None
 
     def to_json(self) -> dict[str, object]:
         """Every field in JSON's types, sets sorted; the manifest's form, read by ``load.target_from_json``."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from edgewright.core.tensors import Dim, TensorSpec
+from edgewright.core.tensors import Dim, SizeRange, TensorSpec
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -28,6 +29,8 @@ class OnnxModel:
     ir: onnx_ir.Model
     name: str
     """What people call it: the file's stem or the factory's name."""
+    sizes: Mapping[str, tuple[SizeRange, ...]] = field(default_factory=dict)
+    """For each input with open dimensions, the range of every dimension; empty where nothing is known of them."""
 
     @cached_property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -102,7 +105,19 @@ class TorchModel:
     name: str
 
 
-Model: TypeAlias = TorchModel | OnnxModel
+@dataclass(frozen=True)
+class TorchFile:
+    """An exported torch program in its ``.pt2`` file: how processes that never import torch hold the torch form."""
+
+    path: Path
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    """What must be fed, in the order of ``forward``, under the names its ONNX form has."""
+    outputs: tuple[TensorSpec, ...]
+    """What comes out, flattened, in order, under the names its ONNX form has."""
+
+
+Model: TypeAlias = TorchModel | TorchFile | OnnxModel
 
 
 def _spec(value: onnx_ir.Value) -> TensorSpec:

@@ -21,6 +21,15 @@ Dim: TypeAlias = int | str | None
 
 
 @dataclass(frozen=True)
+class SizeRange:
+    """What one dimension may be: ``low <= size <= high``, and the size to be fastest at."""
+
+    low: int
+    usual: int
+    high: int
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """Name, element type (numpy's name: ``float32``, ``int64``, ``bool``, ``bfloat16``, ``string``) and shape."""
 

@@ -46,6 +46,9 @@ class BackendRecord:
     entry: str
     """The file to open, relative to ``engine/``."""
     properties: Mapping[str, str]
+    pending: str | None = None
+    """Why there is no engine yet, where only the device can build it (``edgewright finish``): ``entry`` is the model it
+    is then built from."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,11 @@ def _target(fields_: Fields) -> TargetRecord:
 
 def _backend(fields_: Fields) -> BackendRecord:
     return BackendRecord(
-        fields_.text("name"), fields_.texts("versions"), fields_.text("entry"), fields_.texts("properties")
+        fields_.text("name"),
+        fields_.texts("versions"),
+        fields_.text("entry"),
+        fields_.texts("properties"),
+        fields_.optional_text("pending"),
     )
 
 
