@@ -184,6 +184,11 @@ class Backend(ABC):
     def probe(self) -> Availability:
         """Whether it is installed, its version and devices; never raises."""
 
+    def available_for(self, target: Target) -> Availability:
+        """Whether what is installed here can lower for ``target``; never raises."""
+        del target
+        return self.probe()
+
     @abstractmethod
     def supports(self, model: Model, target: Target) -> list[Unsupported]:
         """What of ``model`` the engine cannot take, found in seconds and without running anything; [] is good."""

@@ -56,7 +56,7 @@ def backend_for(target: Target) -> Backend:
             f"{target.name} needs the runtime '{target.runtime}', which this version cannot compile for yet",
             f"Backends here: {', '.join(registry().names())}. edgewright doctor tells more.",
         ) from error
-    found = backend.probe()
+    found = backend.available_for(target)
     if not found.present:
         raise UnavailableError(f"{target.name} needs {target.runtime}: {found.reason}", found.remedy)
     return backend
