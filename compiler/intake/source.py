@@ -15,7 +15,7 @@ from edgewright.compiler.intake.torch_child import export_in_child
 from edgewright.compiler.intake.torch_request import ExportRequest
 from edgewright.compiler.pass_base import Note
 from edgewright.core.errors import BadInputError, UsageError
-from edgewright.core.model import OnnxModel
+from edgewright.core.model import OnnxModel, TorchFile
 from edgewright.core.tensors import Feeds, Outputs
 from edgewright.core.user_code import is_reference
 
@@ -45,6 +45,8 @@ class LoadedModel:
     """What the user gave: ``onnx``, ``pt2``, ``pickle`` or ``factory``."""
     answers: tuple[Feeds, Outputs] | None = None
     """For a torch model: its example inputs and what torch answers to them, for the export to be judged by."""
+    program: TorchFile | None = None
+    """For a torch model, where it was asked for: the torch form."""
 
 
 def parse_model(text: str) -> ModelSource:
@@ -71,6 +73,7 @@ def load_model(
     allow_nonfinite: bool = False,
     shapes: Sequence[str] = (),
     workdir: Path,
+    keep_program: bool = False,
 ) -> LoadedModel:
     """The model that MODEL names, validated, in the one form that passes work on.
 
@@ -80,6 +83,7 @@ def load_model(
         allow_nonfinite: let NaN and infinite weights pass.
         shapes: as ``--shape`` has them: ``x=1,3,224,224`` or with ranges.
         workdir: takes the exported file of a torch model, whose weights may stay there: it must outlive the model.
+        keep_program: keep the torch form of a torch model too, in ``workdir``.
 
     Raises:
         UsageError: a wrong name, factory or shape.
@@ -89,6 +93,7 @@ def load_model(
     source = parse_model(text)
     notes: list[Note] = []
     answers: tuple[Feeds, Outputs] | None = None
+    kept: Path | None = None
     if source.content is Content.ONNX:
         model = read_onnx(Path(text), allow_nonfinite=allow_nonfinite, notes=notes)
         form = "onnx"
@@ -99,14 +104,23 @@ def load_model(
                 f"{text} is a pickle, which runs whatever code it holds when it is loaded",
                 "Pass --trust-pickle if you trust where it comes from; better, give file.py:factory or a .pt2.",
             )
-        request = ExportRequest(form, text, source.name, tuple(shapes), trust_pickle=trust_pickle)
         out = workdir / "exported.onnx"
+        kept = workdir / "program.pt2" if keep_program else None
+        request = ExportRequest(
+            form,
+            text,
+            source.name,
+            tuple(shapes),
+            trust_pickle=trust_pickle,
+            program=None if kept is None else str(kept),
+        )
         notes.extend(Note("warning", source.name, line) for line in export_in_child(request, out))
         read = read_onnx(out, allow_nonfinite=allow_nonfinite, notes=notes)
         model = OnnxModel(read.ir, source.name)
         answers = read_answers(out.with_name(out.name + SUFFIX), model.inputs, model.outputs)
     shaped = fix_shapes(model, shapes)
-    return LoadedModel(shaped.model, tuple(notes), shaped.bounds, form, answers)
+    program = None if kept is None else TorchFile(kept, source.name, shaped.model.inputs, shaped.model.outputs)
+    return LoadedModel(shaped.model, tuple(notes), shaped.bounds, form, answers, program)
 
 
 def _exists(path: Path) -> bool:

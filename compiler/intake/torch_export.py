@@ -60,11 +60,21 @@ def load_torch(request: ExportRequest) -> TorchModel:
     return _from_result(result, request)
 
 
-def export(model: TorchModel, out: Path, *, shapes: Sequence[str] = (), opset: int = OPSET) -> list[str]:
+def export(
+    model: TorchModel,
+    out: Path,
+    *,
+    shapes: Sequence[str] = (),
+    opset: int = OPSET,
+    keep_program: Path | None = None,
+) -> list[str]:
     """Writes ``out``, an ONNX file whose bytes depend on the module alone.
 
     The first dimension of every input stays dynamic where all inputs agree on it and the module allows it; otherwise,
     and for inputs named in ``shapes``, sizes are what they are given as.
+
+    Args:
+        keep_program: where the exported program (``.pt2``) is written too.
 
     Returns:
         Lines for the journal.
@@ -81,6 +91,8 @@ def export(model: TorchModel, out: Path, *, shapes: Sequence[str] = (), opset: i
         program.eval()
         inputs = _example_inputs(program, model.example_inputs, parse_shapes(shapes))
         program = _export_program(program, inputs, parse_shapes(shapes), notes)
+    if keep_program is not None:
+        torch.export.save(program, keep_program)
     try:
         written = torch.onnx.export(program, dynamo=True, opset_version=opset, verbose=False)
     except Exception as error:
@@ -275,7 +287,8 @@ def main(request_file: str, out: str, answer_file: str) -> None:
     answer = ExportAnswer()
     try:
         model = load_torch(request)
-        answer.notes = export(model, Path(out), shapes=request.shapes, opset=request.opset)
+        kept = None if request.program is None else Path(request.program)
+        answer.notes = export(model, Path(out), shapes=request.shapes, opset=request.opset, keep_program=kept)
     except EdgewrightError as error:
         answer.error = (type(error).__name__, error.problem, error.remedy)
     Path(answer_file).write_text(json.dumps(asdict(answer)))

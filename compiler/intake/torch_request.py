@@ -20,6 +20,8 @@ class ExportRequest:
     shapes: tuple[str, ...] = ()
     opset: int = OPSET
     trust_pickle: bool = False
+    program: str | None = None
+    """Where to write the exported program (``.pt2``) too, for runtimes that take the torch form."""
 
 
 @dataclass
