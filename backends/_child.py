@@ -72,7 +72,9 @@ class _Server:
         action = request["do"]
         if action == "run":
             assert self._session is not None
-            return {}, list(self._session.run(dict(arrays)).items())
+            results = list(self._session.run(dict(arrays)).items())
+            took = self._session.device_ns
+            return {} if took is None else {"device_ns": took}, results
         if action == "profile":
             assert self._session is not None
             layers = self._session.profile(dict(arrays))

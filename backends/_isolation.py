@@ -85,7 +85,9 @@ class IsolatedSession(Session):
         self._child.submit({"do": "run"}, list(feeds.items()))
 
     def _receive(self) -> Outputs:
-        return dict(self._child.receive("running one inference")[1])
+        answer, arrays = self._child.receive("running one inference")
+        self.device_ns = cast("int | None", answer.get("device_ns"))
+        return dict(arrays)
 
     def _profile(self, feeds: Feeds) -> list[LayerTime]:
         self._child.submit({"do": "profile"}, list(feeds.items()))

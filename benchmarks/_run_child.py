@@ -12,12 +12,13 @@ import math
 import os
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edgewright.backends import Artifact, Session, registry
+from edgewright.benchmarks.nvml import this_gpu
 from edgewright.benchmarks.protocol import (
     BATCH_BELOW_NS,
     BATCH_NS,
@@ -39,6 +40,7 @@ _SCRUBBED = (
 )
 """Variables that begin so change what engines do; they are removed before an engine is loaded."""
 _PROBING_RUNS = 7
+_CLOCKS_EVERY_NS = 1_000_000_000
 _REPEAT_BLOCKS, _REPEAT_SECONDS = 7, 0.05
 
 
@@ -59,6 +61,8 @@ class Plan:
     warm_up_inferences: int = 0
     inferences: int = 0
     seconds: float = 0.0
+    gpu: bool = False
+    """Whether it runs on an NVIDIA GPU, whose clocks are then read on the way."""
 
     @classmethod
     def read(cls, path: str) -> Plan:
@@ -137,6 +141,23 @@ class _Series:
         return True
 
 
+class _Clocks:
+    """Readings of the GPU's clocks: when timing begins, about once a second between inferences, and when it ends."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.readings: list[dict[str, object]] = []
+        self._wanted, self._last = wanted, 0
+
+    def read(self, least_ns: int = 0) -> None:
+        """Takes a reading, unless the last is younger than ``least_ns``."""
+        if not self._wanted or time.perf_counter_ns() - self._last < least_ns:
+            return
+        reading = this_gpu().clocks()
+        self._last = time.perf_counter_ns()
+        if reading is not None:
+            self.readings.append(asdict(reading))
+
+
 def warm_up_here(plan: str) -> dict[str, object]:
     """How many inferences make the engine warm, and whether it ever was; see :class:`WarmUp`."""
     told = Plan.read(plan)
@@ -179,17 +200,26 @@ def run_here(plan: str) -> dict[str, object]:
     series = _Series(told.windows, told.inner)
     kept: list[tuple[int, Outputs]] = []
     keep_at = 1
+    device: list[int] = []
+    clocks = _Clocks(told.gpu)
+    clocks.read()
     begin = time.perf_counter_ns()
     while len(series.times) * told.inner < told.inferences or time.perf_counter_ns() - begin < told.seconds * 1e9:
         took, sample, answer = subject.timed(told.inner)
-        series.add(took)
+        if subject.session.device_ns is not None:
+            device.append(subject.session.device_ns)
+        if series.add(took):
+            clocks.read(_CLOCKS_EVERY_NS)
         if len(series.times) == keep_at:
             # Growing steps: early and late answers both, never many of them, and not always to the same sample.
             kept.append((sample, {name: np.array(array) for name, array in answer.items()}))
             keep_at = keep_at * 3 // 2 + 1
+    clocks.read()
     gc.enable()
     return {
         "ns": series.times,
+        "device_ns": device or None,
+        "clocks": clocks.readings,
         "window_medians": series.medians,
         "import_ns": subject.import_ns,
         "load_ns": subject.load_ns,

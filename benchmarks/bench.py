@@ -37,6 +37,8 @@ from edgewright.targets.parse import target_from_json
 MOST_INPUTS = 32
 """Distinct samples that are cycled; more would measure the reading of memory."""
 _FEW_INPUTS = 4
+_BOUNDARY = "session.run: arrays in, arrays out"
+_ON_A_DEVICE = "; wall time has the copies to the device and back and waits for its stream, device_ns has neither"
 
 
 def bench_bundle(
@@ -79,8 +81,10 @@ def bench_bundle(
         bundle.extract_engine(folder / "engine")
         artifact = artifact_of(bundle, folder / "engine")
         tolerance = bundle.manifest.tolerances.engine
-        question = Question(artifact, samples, expected, tolerance, target.threads, protocol, progress, log)
-        with timing_lock(target_from_json(bundle.manifest.target.description).device, log):
+        device = target_from_json(bundle.manifest.target.description).device
+        on_gpu = device == "CUDA"
+        question = Question(artifact, samples, expected, tolerance, target.threads, protocol, on_gpu, progress, log)
+        with timing_lock(device, log):
             shaky = disturbances(machine, target.threads)
             measured = measure(question, folder)
         accuracy = None
@@ -123,6 +127,7 @@ def summarise(runs: Sequence[Run], inner: int) -> Summary:
     """The summary of raw samples; percentiles of single inferences above their floors, only p50 of batch means."""
     pooled = np.concatenate([np.asarray(run.ns, np.float64) for run in runs]) / inner
     medians = [statistics.median(run.ns) / inner for run in runs]
+    device = [took for run in runs for took in run.device_ns or ()]
     found = percentiles(pooled)
     return Summary(
         percentiles=found if inner == 1 else {name: one for name, one in found.items() if name == "p50"},
@@ -138,6 +143,7 @@ def summarise(runs: Sequence[Run], inner: int) -> Summary:
         outliers=outliers(pooled),
         autocorrelation=statistics.median(autocorrelation(run.ns) for run in runs),
         drift_pct=100 * max((drift(run.window_medians) for run in runs), key=abs),
+        device_percentiles=percentiles(device) if device else None,
     )
 
 
@@ -248,7 +254,7 @@ def _protocol_used(protocol: Protocol, measured: Measured, samples: Sequence[Fee
     return ProtocolUsed(
         preset=protocol.preset.name,
         scenario="single-stream",
-        boundary="session.run: arrays in, arrays out",
+        boundary=_BOUNDARY + (_ON_A_DEVICE if any(run.device_ns for run in measured.runs) else ""),
         sample_kind=warmth.sample_kind,
         inner=warmth.inner,
         warmup=warmth.inferences,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgewright.benchmarks.nvml import GpuLimits, this_gpu
 from edgewright.core import jsontext
 from edgewright.targets.detect import this_host
 
@@ -41,6 +42,8 @@ class Machine:
     virtual: bool
     gpu: str | None = None
     driver: str | None = None
+    gpu_limits: GpuLimits | None = None
+    """Of an NVIDIA GPU: its compute capability, its highest clocks and its power limit."""
 
     @property
     def identity(self) -> str:
@@ -65,6 +68,7 @@ class Pressure:
 def this_machine() -> Machine:
     """The machine this process runs on."""
     host = this_host()
+    gpu = this_gpu().gpu()
     return Machine(
         cpu=host.cpu or host.arch,
         cores=host.cores,
@@ -73,6 +77,9 @@ def this_machine() -> Machine:
         governor=_text(_CPU / "cpu0/cpufreq/scaling_governor") or None,
         os=f"{platform.system()} {platform.release()}",
         virtual="hypervisor" in host.isa,
+        gpu=None if gpu is None else gpu.name,
+        driver=None if gpu is None else gpu.driver,
+        gpu_limits=None if gpu is None else gpu.limits,
     )
 
 

@@ -13,6 +13,7 @@ from typing import cast
 from edgewright.backends import Artifact, Limits, call_isolated
 from edgewright.benchmarks._run_child import Plan
 from edgewright.benchmarks.machine import Pressure, choose_cpus, pressure
+from edgewright.benchmarks.nvml import Clocks, held_back, reading_of
 from edgewright.benchmarks.protocol import (
     BATCH_BELOW_NS,
     DRIFT_LIMIT,
@@ -47,6 +48,8 @@ class Question:
     tolerance: float
     threads: int
     protocol: Protocol
+    gpu: bool = False
+    """Whether the engine runs on an NVIDIA GPU: its clocks are then read, and void a run when they fall."""
     progress: Callable[[str, float], None] = lambda _what, _share: None
     log: Callable[[str], None] = lambda _line: None
 
@@ -137,6 +140,7 @@ class _Children:
             cpus=choose_cpus(question.threads),
             windows=question.protocol.windows,
             warm_up=question.protocol.warm_up,
+            gpu=question.gpu,
         )
 
     def warm_up(self) -> Warmth:
@@ -170,7 +174,7 @@ class _Children:
             before = pressure()
             answer = self._ask("run_here", plan, expected_s)
             after = pressure()
-            reason = _void_reason(before, after)
+            reason = _void_reason(before, after) or held_back(_clocks_of(answer))
             if reason is None or attempt == MOST_ATTEMPTS:
                 break
             self.voided.append(VoidedRun(order, reason))
@@ -202,8 +206,14 @@ class _Children:
         return cast("dict[str, object]", answer)
 
 
+def _clocks_of(answer: dict[str, object]) -> tuple[Clocks, ...]:
+    rows = cast("list[dict[str, object]]", answer["clocks"])
+    return tuple(reading_of(row) for row in rows)
+
+
 def _run_of(answer: dict[str, object], order: int, stolen: float, *, disturbed: bool) -> Run:
     medians = tuple(cast("list[float]", answer["window_medians"]))
+    device = answer["device_ns"]
     flags = {"disturbed": disturbed, "drift": abs(drift(medians)) > DRIFT_LIMIT}
     return Run(
         arm=ARM,
@@ -217,6 +227,8 @@ def _run_of(answer: dict[str, object], order: int, stolen: float, *, disturbed: 
         audited=cast("int", answer["audited"]),
         audit_error=cast("float | None", answer["audit_error"]),
         flags=tuple(name for name, up in flags.items() if up),
+        device_ns=None if device is None else tuple(cast("list[int]", device)),
+        clocks=_clocks_of(answer) or None,
     )
 
 

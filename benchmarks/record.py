@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from edgewright.benchmarks.machine import Machine
+from edgewright.benchmarks.nvml import Clocks
 from edgewright.benchmarks.statistics import Outliers, Percentile
 from edgewright.benchmarks.timing_lock import machine_lock
 from edgewright.core import jsontext
@@ -92,6 +93,10 @@ class Run:
     audited: int
     audit_error: float | None
     flags: tuple[str, ...] = ()
+    device_ns: tuple[int, ...] | None = None
+    """The device's own time of the last inference of each sample of ``ns``; None without such a clock."""
+    clocks: tuple[Clocks, ...] | None = None
+    """The GPU's, when timing began, about once a second, and when it ended; None where they are not read."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,8 @@ class Summary:
     autocorrelation: float
     drift_pct: float
     """The largest drift of any run, in percent of its median."""
+    device_percentiles: Mapping[str, Percentile] | None = None
+    """Of ``device_ns``, transfers left out; None without such a clock."""
 
 
 @dataclass(frozen=True)

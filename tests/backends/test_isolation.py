@@ -289,3 +289,11 @@ def _ends(pid: int) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def test_the_devices_own_time_comes_with_its_answer() -> None:
+    with open_fake(behaviour="has a clock") as session:
+        assert session.device_ns is None
+        for expected in (1000, 2000, None):
+            session.run({"x": np.ones(2, np.float32)})
+            assert session.device_ns == expected

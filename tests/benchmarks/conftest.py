@@ -100,6 +100,8 @@ class PacedSession(Session):
         until = time.perf_counter_ns() + int(self.how.get("us", "300")) * 1000
         while time.perf_counter_ns() < until:
             pass
+        if "device_us" in self.how:
+            self.device_ns = int(self.how["device_us"]) * 1000 + self.runs
         lie = int(self.how.get("lie_after", "1000000000")) < self.runs
         return {"y": np.asarray(feeds["x"]) * (3 if lie else 2)}
     def _profile(self, feeds):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,16 @@ def test_the_summary_is_of_single_inferences() -> None:
     assert found.mean == (110 + 200) / 2
     assert found.throughput == pytest.approx(1e9 / 155)
     assert set(found.percentiles) == {"p50", "p90", "p95"}
+
+
+def test_the_devices_own_times_never_enter_the_figures_of_wall_time() -> None:
+    runs = [replace(run_of([100] * 40), device_ns=(7,) * 40), replace(run_of([100] * 40, 1), device_ns=(9,) * 40)]
+    found = summarise(runs, inner=1)
+    assert found.percentiles["p50"].value == found.mean == 100
+    assert found.device_percentiles is not None
+    assert found.device_percentiles["p50"].value == 7
+    assert found.device_percentiles["p90"].value == 9
+    assert summarise([run_of([100] * 40)], inner=1).device_percentiles is None
 
 
 def test_means_of_batches_have_no_tail() -> None:

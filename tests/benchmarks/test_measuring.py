@@ -99,6 +99,29 @@ def test_a_disturbed_run_is_made_again_and_kept_with_a_flag_at_last(
     assert found.runs[0].stolen == pytest.approx(0.1)
 
 
+def test_a_run_whose_gpu_slowed_down_is_made_again(
+    paced: Paced, tmp_path: Path, paced_feeds: list[Feeds], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = iter(["the SM clock fell from 1980 to 1800 MHz"])
+    monkeypatch.setattr(measuring, "held_back", lambda _readings: next(once, None))
+    one_run = Protocol(Preset("tiny", 64, 0.1, 1), TINY.windows, WARM)
+    found = measure(Question(paced(us=300), paced_feeds, None, 1e-3, 1, one_run, gpu=True), tmp_path)
+    assert [one.reason for one in found.voided] == ["the SM clock fell from 1980 to 1800 MHz"]
+    assert "disturbed" not in found.runs[0].flags
+
+
+def test_the_devices_own_times_are_a_second_series(paced: Paced, asked: Callable[..., Measured]) -> None:
+    one_run = Protocol(Preset("tiny", 64, 0.1, 1), TINY.windows, WARM)
+    (run,) = asked(paced(us=300, device_us=40), one_run).runs
+    assert run.device_ns is not None
+    assert len(run.device_ns) == len(run.ns)
+    assert min(run.ns) >= 300_000
+    # The engine counts its inferences into the figure: each sample has the one of its own inference.
+    assert set(np.diff(run.device_ns)) == {1}
+    assert 40_000 <= run.device_ns[0] < 45_000
+    assert run.clocks is None
+
+
 def test_the_digest_of_inputs_sees_names_shapes_types_and_bytes() -> None:
     base = {"x": np.zeros((1, 4), np.float32)}
     others = [

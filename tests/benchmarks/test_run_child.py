@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from edgewright.benchmarks import protocol
+from edgewright.benchmarks import _run_child, protocol
 from edgewright.benchmarks._run_child import batch_size, is_steady, peak_memory
+from edgewright.benchmarks.nvml import Clocks
 from edgewright.benchmarks.protocol import PRESETS, Preset, WarmUp, Windows, protocol_named
 from edgewright.core.errors import UsageError
 
@@ -71,3 +72,24 @@ def test_peak_memory_is_of_this_process_and_grows_with_what_is_touched() -> None
     before, after = map(int, done.stdout.split())
     assert before < 200_000_000  # not the parent's
     assert after - before > 150_000_000
+
+
+def test_clocks_are_read_at_the_ends_and_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gpu:
+        readings = 0
+
+        def clocks(self) -> Clocks:
+            self.readings += 1
+            return Clocks(1000 + self.readings, 2600, 50, ("power cap",))
+
+    gpu = Gpu()
+    monkeypatch.setattr(_run_child, "this_gpu", lambda: gpu)
+    clocks = _run_child._Clocks(wanted=True)
+    clocks.read()
+    for _ in range(100):
+        clocks.read(60_000_000_000)
+    clocks.read()
+    assert [row["sm_mhz"] for row in clocks.readings] == [1001, 1002]
+    unwanted = _run_child._Clocks(wanted=False)
+    unwanted.read()
+    assert (unwanted.readings, gpu.readings) == ([], 2)

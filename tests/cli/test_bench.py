@@ -4,7 +4,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,8 +13,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgewright.benchmarks import protocol
+from edgewright.benchmarks import bench, protocol
 from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.record import Run, Summary
+from edgewright.benchmarks.statistics import Percentile
 from edgewright.cli import main
 from edgewright.core.bundle import (
     BackendRecord,
@@ -144,3 +147,18 @@ def test_mistakes_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "Traceback" not in err
     assert "absent.ewb" in err
     assert "rapid" in err
+
+
+@pytest.mark.usefixtures("short")
+def test_the_devices_own_clock_has_a_line_of_its_own(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def with_events(runs: Sequence[Run], inner: int) -> Summary:
+        return replace(summarise(runs, inner), device_percentiles={"p50": Percentile(412_345.0, None, 5e5, 64)})
+
+    summarise = bench.summarise
+    monkeypatch.setattr(bench, "summarise", with_events)
+    assert main(["bench", str(bundle), "--threads", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].endswith("by the device's own clock, without transfers: p50 0.4123 ms")
+    assert "0.4123" not in "".join(lines[:-1])

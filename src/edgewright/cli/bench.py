@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> ExitCode:
     if args.json:
         _console.result(_document(records, failures))
     elif records:
-        _console.result("\n".join(_table(records)))
+        _console.result("\n".join([*_table(records), *_device_lines(records)]))
     return _exit_code(records, failures)
 
 
@@ -150,6 +150,18 @@ def _table(records: Sequence[Record]) -> list[str]:
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _device_lines(records: Sequence[Record]) -> list[str]:
+    """What the device's own clock says, a line for each record that has it."""
+    lines = []
+    for record in records:
+        found = record.summary.device_percentiles or {}
+        figures = "  ".join(f"{name} {_milliseconds(found[name].value)} ms" for name in _TAILS if name in found)
+        if figures:
+            model, target = _console.escape(record.subject.model), _console.escape(record.target.name)
+            lines.append(f"{model} {target}: by the device's own clock, without transfers: {figures}")
+    return lines
 
 
 def _milliseconds(nanoseconds: float) -> str:
