@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--max-latency", type=_parsed(parse_milliseconds), metavar="8ms", help="limit of the median")
     parser.add_argument("--max-size", type=_parsed(parse_bytes), metavar="4MB", help="limit of the engine's files")
-    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "fp16", "bf16", "int8"))
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "fp16", "bf16", "int8", "fp8"))
     parser.add_argument("--shape", action="append", default=[], metavar="x=1,3,224,224", help="fixes open dimensions")
     parser.add_argument("--recipe", type=Path, help="TOML file with passes and their options")
     parser.add_argument("--plan", type=Path, metavar="BUNDLE", help="repeat the choices of an earlier bundle")

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from edgewright.core import jsontext
 from edgewright.core.errors import BadInputError
-from edgewright.targets.schema import QuantScheme, Target
+from edgewright.targets.schema import QuantRule, Target
 
 _REMEDY = "Give a bundle, or the plan.json of one, written by this version."
+
+
+CODED = ("int8", "fp8")
+"""Precisions in which activations travel as codes found by calibration."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Choice:
     scheme: str = ""
     """For int8: the name of the target's scheme."""
     hint: str = "fp32"
-    """What the runtime computes in where the graph says float32."""
+    """What is computed in where nothing is quantised: because the runtime is told so, or the graph is written in it."""
     options: Mapping[str, object] = field(default_factory=dict)
     """Options of the quantising pass that differ from its defaults, as JSON values."""
 
@@ -33,7 +37,7 @@ class Choice:
 
     @property
     def _mixed(self) -> bool:
-        return self.precision == "int8" and self.hint != "fp32"
+        return self.precision in CODED and self.hint != "fp32"
 
     @property
     def kept_float(self) -> tuple[str, ...]:
@@ -98,5 +102,14 @@ def float_choices(target: Target) -> list[Choice]:
 
 def int8_choices(target: Target) -> list[Choice]:
     """One choice per int8 scheme of the target, its preferred one first."""
-    schemes: tuple[QuantScheme, ...] = () if target.int8 is None else target.int8.schemes
-    return [Choice(target.runtime, "int8", scheme.name, scheme.float_rest) for scheme in schemes]
+    return _scheme_choices(target, "int8", target.int8)
+
+
+def coded_choices(target: Target) -> list[Choice]:
+    """All choices with activations as codes: int8, then fp8."""
+    return [*int8_choices(target), *_scheme_choices(target, "fp8", target.fp8)]
+
+
+def _scheme_choices(target: Target, precision: str, rule: QuantRule | None) -> list[Choice]:
+    schemes = () if rule is None else rule.schemes
+    return [Choice(target.runtime, precision, scheme.name, scheme.float_rest) for scheme in schemes]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,7 @@ from edgewright.compiler.site import Absent, Site
 from edgewright.core.compare import worst_error
 from edgewright.core.data import open_data
 from edgewright.core.errors import EdgewrightError, UnavailableError, UsageError
+from edgewright.core.model import TorchFile
 from edgewright.core.workdir import working_folder
 from edgewright.driver import package
 from edgewright.driver.depfile import files_read, write_depfile
@@ -21,7 +23,7 @@ from edgewright.driver.judge import Judge
 from edgewright.driver.latency import check_latency, slower_than_float
 from edgewright.driver.outputs import Group, output_groups
 from edgewright.driver.plan_file import read_plan
-from edgewright.driver.presence import backend_for, presence
+from edgewright.driver.presence import accepted_forms, backend_for, presence
 from edgewright.driver.proof import prove
 from edgewright.driver.recipe import read_recipe
 from edgewright.driver.reference import Answers, ReferenceExecutor
@@ -29,8 +31,9 @@ from edgewright.driver.report import CompileReport, TargetReport
 from edgewright.driver.request import CompileRequest
 from edgewright.driver.selection import Contender, Selection
 from edgewright.driver.sets import open_sets
+from edgewright.driver.sizes import size_ranges
 from edgewright.driver.workshop import Workshop, require_supported
-from edgewright.targets.detect import this_host
+from edgewright.targets.detect import is_present, this_host
 from edgewright.targets.schema import Target
 
 EXPORT_TOLERANCE = 1e-3
@@ -49,7 +52,7 @@ def compile_model(request: CompileRequest) -> CompileReport:
     """
     groups = output_groups(request)
     with working_folder() as workdir:
-        job, notes = open_job(request, groups[0].targets[0], workdir)
+        job, notes = open_job(request, groups, workdir)
         reports = []
         for group in groups:
             try:
@@ -65,16 +68,17 @@ def compile_model(request: CompileRequest) -> CompileReport:
     return report
 
 
-def open_job(request: CompileRequest, target: Target, workdir: Path) -> tuple[Job, tuple[str, ...]]:
+def open_job(request: CompileRequest, groups: Sequence[Group], workdir: Path) -> tuple[Job, tuple[str, ...]]:
     """Reads the recipe, the model and the data, in the order in which mistakes are cheapest to find.
 
     Raises:
         EdgewrightError: the first thing that is wrong with any of them.
     """
     recipe = read_recipe(request.recipe)
-    if request.precision == "int8" and request.data is None and request.eval_data is None:
+    if request.precision in ("int8", "fp8") and request.data is None and request.eval_data is None:
         raise UsageError(
-            "int8 needs data to find its ranges and to prove its accuracy", "Give --data, or --precision fp32."
+            f"{request.precision} needs data to find its ranges and to prove its accuracy",
+            "Give --data, or --precision fp32.",
         )
     loaded = load_model(
         request.model,
@@ -82,20 +86,25 @@ def open_job(request: CompileRequest, target: Target, workdir: Path) -> tuple[Jo
         allow_nonfinite=request.allow_nonfinite,
         shapes=(*recipe.shapes, *request.shapes),
         workdir=workdir,
+        keep_program=any("torch" in accepted_forms(target) for group in groups for target in group.targets),
     )
     original = loaded.model
     sets = open_sets(request.data, request.eval_data, original.inputs, recipe.preprocessing, request.seed)
     notes = [f"{note.subject}: {note.text}" for note in loaded.notes]
     notes += sets.notes if sets else ()
+    sizes, lines = size_ranges(original, loaded.bounds, sets)
+    original = replace(original, sizes=sizes)
+    notes += lines
     metric = request.metric or recipe.metric or ""
     if sets is not None and not metric:
         chosen = default_metric(original.outputs, sets.prove.labelled)
         metric = chosen.name
         notes.append(f"metric: {metric} ({chosen.reason})")
-    executor = ReferenceExecutor(target, workdir, this_host().cores)
+    executor = ReferenceExecutor(groups[0].targets[0], workdir, this_host().cores)
     notes += _compared_with_torch(loaded, executor)
     golden = None if request.golden is None else open_data(str(request.golden), original.inputs, recipe.preprocessing)
-    job = Job(request, recipe, original, sets, metric, Answers(executor, original), workdir, golden=golden)
+    answers = Answers(executor, original)
+    job = Job(request, recipe, original, sets, metric, answers, workdir, golden=golden, program=loaded.program)
     for note in notes:
         request.log(note)
     return job, tuple(notes)
@@ -178,7 +187,11 @@ def _drop(proof: package.Proof) -> float:
 def _lanes(job: Job, group: Group) -> list[Lane]:
     lanes: list[Lane] = []
     problems: list[EdgewrightError] = []
+    elsewhere = all(is_present(target) is not None for target in group.targets)
     for target in group.targets:
+        if elsewhere and lanes:
+            job.request.log(f"  {target.name} is left out: {group.name} is not here, so nothing can be timed (name it)")
+            continue
         try:
             lanes.append(open_lane(job, target))
         except EdgewrightError as error:
@@ -197,7 +210,10 @@ def open_lane(job: Job, target: Target) -> Lane:
         UnavailableError: no backend, or operators it cannot take.
     """
     backend = backend_for(target)
-    require_supported(backend, job.original, target)
+    program = None
+    if "onnx" not in backend.accepts:
+        program = require_program(job, target)
+    require_supported(backend, program or job.original, target)
     executor = job.answers.executor
     sets = job.sets
     site = Site(
@@ -215,4 +231,18 @@ def open_lane(job: Job, target: Target) -> Lane:
     )
     judge = None if sets is None else Judge(job.metric, job.recipe.decode, job.answers)
     here = presence(target, backend)
-    return Lane(target, here, Workshop(backend, site, job.recipe, here.elsewhere), judge)
+    return Lane(target, here, Workshop(backend, site, job.recipe, here.elsewhere, program), judge)
+
+
+def require_program(job: Job, target: Target) -> TorchFile:
+    """The torch form of the model, for a runtime that takes nothing else.
+
+    Raises:
+        UnavailableError: the model was not given as torch.
+    """
+    if job.program is None:
+        raise UnavailableError(
+            f"{target.name} takes models in torch form, '{job.original.name}' was given as ONNX",
+            "Give the .pt2 file or the module's factory, or choose another runtime.",
+        )
+    return job.program

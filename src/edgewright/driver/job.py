@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgewright.core import jsontext
 from edgewright.core.data import DataSet
-from edgewright.core.model import OnnxModel
+from edgewright.core.model import OnnxModel, TorchFile
 from edgewright.driver.judge import Judge
 from edgewright.driver.presence import Presence
 from edgewright.driver.recipe import Recipe
@@ -36,6 +36,8 @@ class Job:
     """What passes share across targets (calibration)."""
     golden: DataSet | None = None
     """What the user gave for the golden samples, where the other data must not travel."""
+    program: TorchFile | None = None
+    """The model in torch form, where it was given so and a runtime takes it."""
 
     @property
     def preprocessing_json(self) -> dict[str, object]:
@@ -48,6 +50,7 @@ class Job:
         return jsontext.digest(
             {
                 "model": self.original.digest,
+                "sizes": {name: [vars(item) for item in ranges] for name, ranges in self.original.sizes.items()},
                 "data": None if sets is None else [sets.calibrate.digest, sets.select.digest, sets.prove.digest],
                 "metric": self.metric,
                 "target": target.to_json(),

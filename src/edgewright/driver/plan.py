@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edgewright.compiler.pass_base import Stage
 from edgewright.core.errors import EdgewrightError, ExitCode
 from edgewright.core.workdir import working_folder
-from edgewright.driver.choice import Choice, float_choices, int8_choices
+from edgewright.driver.choice import Choice, coded_choices, float_choices
 from edgewright.driver.compile import open_job, open_lane
 from edgewright.driver.job import Job, Lane
 from edgewright.driver.outputs import Group, output_groups
@@ -79,7 +79,7 @@ def plan(request: CompileRequest) -> DryRun:
     """
     groups = output_groups(request, create=False)
     with working_folder() as workdir:
-        job, notes = open_job(request, groups[0].targets[0], workdir)
+        job, notes = open_job(request, groups, workdir)
         plans = [one for group in groups for one in _plans(job, group)]
         return DryRun(job.original.name, notes, tuple(plans))
 
@@ -93,7 +93,7 @@ def _plans(job: Job, group: Group) -> list[TargetPlan]:
             plans.append(TargetPlan(target.name, "", (), error.problem, error.remedy, error.exit_code))
             continue
         wanted = job.request.precision
-        choices = [*float_choices(target), *(int8_choices(target) if job.sets is not None else [])]
+        choices = [*float_choices(target), *(coded_choices(target) if job.sets is not None else [])]
         chosen = [one for one in choices if wanted in ("auto", one.precision)]
         mark = lane.presence
         plans.append(

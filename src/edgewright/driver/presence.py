@@ -60,3 +60,9 @@ def backend_for(target: Target) -> Backend:
     if not found.present:
         raise UnavailableError(f"{target.name} needs {target.runtime}: {found.reason}", found.remedy)
     return backend
+
+
+def accepted_forms(target: Target) -> frozenset[str]:
+    """The model forms that the target's backend takes; none where this version has no such backend."""
+    names = registry().names()
+    return registry().find(target.runtime).accepts if target.runtime in names else frozenset()

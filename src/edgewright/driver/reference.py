@@ -31,7 +31,8 @@ class ReferenceExecutor:
     def lower(self, model: OnnxModel) -> Artifact:
         """Writes ``model`` for the reference engine into a folder of its own."""
         folder = Path(tempfile.mkdtemp(prefix="reference-", dir=self.workdir))
-        return backends().find(BACKEND)().lower(model, self.target, folder)
+        backend = backends().find(BACKEND)()
+        return backend.on_cpu(backend.lower(model, self.target, folder))
 
     def run(self, model: OnnxModel, feeds: Iterable[Feeds]) -> Iterator[Outputs]:
         """The outputs for each feed, in order, one at a time.

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgewright.core.budget import Budget
 from edgewright.core.errors import UsageError
 
-PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
+PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8", "fp8")
 SUFFIX = ".ewb"
 
 

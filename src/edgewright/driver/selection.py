@@ -10,7 +10,7 @@ from edgewright.benchmarks.search_grade import Arm, time_arms
 from edgewright.core.errors import LimitMissedError, UnavailableError, UsageError
 from edgewright.core.tensors import Feeds
 from edgewright.core.units import show_bytes
-from edgewright.driver.choice import Choice, float_choices, int8_choices
+from edgewright.driver.choice import CODED, Choice, coded_choices, float_choices, int8_choices
 from edgewright.driver.job import Job, Lane
 from edgewright.driver.samples import SyntheticSamples
 from edgewright.driver.search import Trial, Tuner, attempt, fastest, measure
@@ -20,6 +20,8 @@ TIMED_SAMPLES = 8
 SECONDS_PER_ARM = 2.0
 GAIN = 0.05
 """What a more complicated candidate must be faster by."""
+_UNTIMED = {"fp32": 0, "bf16": 1, "fp16": 2, "fp8": 3, "int8": 4}
+"""What is preferred where nothing can be timed."""
 _REASONS = 3
 """So many refusals are repeated in the message that nothing can be built."""
 
@@ -77,7 +79,7 @@ class Selection:
         should hold on the other.
         """
         judge, sets = contender.lane.judge, self.job.sets
-        if contender.trial.choice.precision != "int8" or judge is None or sets is None or self.job.request.plan:
+        if contender.trial.choice.precision not in CODED or judge is None or sets is None or self.job.request.plan:
             return None
         reached = contender.trial.drop if contender.trial.drop is not None else self.job.request.budget.max_drop
         limit = reached - over
@@ -106,11 +108,11 @@ class Selection:
         """One precision: the target's preferred way decides, so that a second compile gives the same bytes."""
         found: list[Contender] = []
         for lane in self.lanes:
-            choices = int8_choices(lane.target) if precision == "int8" else float_choices(lane.target)
+            choices = coded_choices(lane.target) if precision in CODED else float_choices(lane.target)
             choices = [one for one in choices if one.precision == precision]
             if not choices:
                 self.log(f"  {lane.target.name} has no {precision}: it takes {', '.join(lane.target.precisions)}")
-            found += self._first_int8(lane, choices) if precision == "int8" else self._all_plain(lane, choices)
+            found += self._first_coded(lane, choices) if precision in CODED else self._all_plain(lane, choices)
         if not found and all(precision not in lane.target.precisions for lane in self.lanes):
             names = ", ".join(lane.target.name for lane in self.lanes)
             raise UnavailableError(f"{names} does not take {precision}", "Choose another --precision or --target.")
@@ -121,17 +123,17 @@ class Selection:
     def _all_plain(self, lane: Lane, choices: Sequence[Choice]) -> list[Contender]:
         return [one for one in (self._plain(lane, choice) for choice in choices) if one]
 
-    def _first_int8(self, lane: Lane, choices: Sequence[Choice]) -> list[Contender]:
+    def _first_coded(self, lane: Lane, choices: Sequence[Choice]) -> list[Contender]:
         """The first scheme that holds as it is; where none does, the first that can be made to hold.
 
         A scheme that quantises less and holds keeps more of int8's speed than a richer one with layers taken out.
         """
         if self.job.sets is None:
             raise UsageError(
-                "int8 needs data to find its ranges and to prove its accuracy",
+                f"{self.job.request.precision} needs data to find its ranges and to prove its accuracy",
                 "Give --data, or choose --precision fp32.",
             )
-        rule = lane.target.int8
+        rule = lane.target.fp8 if self.job.request.precision == "fp8" else lane.target.int8
         kinds = {} if rule is None else {scheme.name: scheme.kind for scheme in rule.schemes}
         found: list[Contender] = []
         built: list[Choice] = []
@@ -240,10 +242,19 @@ class Selection:
             winner = fastest([one.trial for one in holding], times, GAIN)
             first = next(one for one in holding if one.trial is winner)
             if all(time is None for time in times):
-                first = holding[-1]  # untimed: the last added is the target's preferred int8, if any held
+                first = self._preferred(holding)
             ranked.append(first)
             holding = [one for one in holding if one is not first]
         return [*ranked, *rest]
+
+    def _preferred(self, holding: Sequence[Contender]) -> Contender:
+        """Where nothing can be timed: the narrowest precision that was proven on data, the last added of each.
+
+        float16 stands before bfloat16, which has three bits less; without data nothing is proven, and float32 is kept.
+        """
+        if self.job.sets is None:
+            return holding[0]
+        return max(enumerate(holding), key=lambda item: (_UNTIMED[item[1].trial.choice.precision], item[0]))[1]
 
     def _feeds(self) -> list[Feeds]:
         if self.job.sets is not None:

@@ -14,8 +14,8 @@ from edgewright.compiler.pipeline import AnyPass, DefaultPipeline, Unwanted, def
 from edgewright.compiler.site import Site
 from edgewright.core import jsontext
 from edgewright.core.errors import UnavailableError
-from edgewright.core.model import OnnxModel
-from edgewright.driver.choice import Choice
+from edgewright.core.model import Model, OnnxModel, TorchFile
+from edgewright.driver.choice import CODED, Choice
 from edgewright.driver.recipe import Recipe
 from edgewright.targets.schema import Target
 
@@ -44,6 +44,8 @@ class Workshop:
     recipe: Recipe
     elsewhere: bool = False
     """The target's hardware is not here: its engines are run as this machine's CPU opens them."""
+    program: TorchFile | None = None
+    """The model in torch form, for a backend that takes it so: then no graph pass runs."""
     _prefixes: dict[str, tuple[OnnxModel, tuple[JournalEntry, ...]]] = field(default_factory=dict)
     _built: dict[str, Built] = field(default_factory=dict)
 
@@ -59,7 +61,9 @@ class Workshop:
             UnavailableError: an operator or precision the backend does not have.
             EngineError: the engine failed to build it.
         """
-        if choice.digest not in self._built:
+        if choice.digest not in self._built and self.program is not None:
+            self._built[choice.digest] = self._unpassed(choice, self.program)
+        elif choice.digest not in self._built:
             passes = self.pipeline(choice).passes
             target = narrowed(self.target, choice)
             start, first = self._early(passes, target)
@@ -67,10 +71,18 @@ class Workshop:
             model, second = run_pipeline(late, start, replace(self.site, target=target))
             assert isinstance(model, OnnxModel)
             _require_quantised(choice, model, second)
-            folder = Path(tempfile.mkdtemp(prefix="engine-", dir=self.site.workdir))
-            artifact = self.backend.lower(model, target, folder, choice.hint)
+            hint = choice.hint if choice.hint in self.target.hinted_precisions else "fp32"
+            artifact = self.backend.lower(model, target, self._folder(), hint)
             self._built[choice.digest] = Built(choice, model, passes, (*first, *second), artifact)
         return self._built[choice.digest]
+
+    def _unpassed(self, choice: Choice, program: TorchFile) -> Built:
+        """What the backend makes of the torch form."""
+        artifact = self.backend.lower(program, self.target, self._folder(), choice.hint)
+        return Built(choice, self.site.original, (), (), artifact)
+
+    def _folder(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="engine-", dir=self.site.workdir))
 
     def openable(self, artifact: Artifact) -> Artifact:
         """The engine as it can be run here: itself, or what stands in for it."""
@@ -82,6 +94,8 @@ class Workshop:
 
     def pipeline(self, choice: Choice) -> DefaultPipeline:
         """The passes of ``choice`` in order, the recipe's and the choice's options in place, and those left out."""
+        if self.program is not None:
+            return DefaultPipeline((), (Unwanted("graph passes", f"{self.backend.name} takes the torch form"),))
         typed = "fp32" if choice.precision in self.target.hinted_precisions else choice.precision
         plan = default_pipeline(narrowed(self.target, choice), typed)
         skipped = self.recipe.skipped
@@ -114,17 +128,22 @@ class Workshop:
 
 
 def narrowed(target: Target, choice: Choice) -> Target:
-    """The target as the passes of ``choice`` see it: of its int8 schemes only the chosen one."""
-    if target.int8 is None or not choice.scheme:
+    """The target as the passes of ``choice`` see it: of its schemes only the chosen one."""
+    if not choice.scheme:
         return target
-    schemes = tuple(scheme for scheme in target.int8.schemes if scheme.name == choice.scheme)
-    if not schemes:
-        have = ", ".join(scheme.name for scheme in target.int8.schemes)
-        raise UnavailableError(f"{target.name} has no int8 scheme '{choice.scheme}'", f"It has: {have}.")
-    return replace(target, int8=replace(target.int8, schemes=schemes))
+    rule = target.fp8 if choice.precision == "fp8" else target.int8
+    have = () if rule is None else rule.schemes
+    schemes = tuple(scheme for scheme in have if scheme.name == choice.scheme)
+    if rule is None or not schemes:
+        listed = ", ".join(scheme.name for scheme in have) or "none"
+        raise UnavailableError(
+            f"{target.name} has no {choice.precision} scheme '{choice.scheme}'", f"It has: {listed}."
+        )
+    chosen = replace(rule, schemes=schemes)
+    return replace(target, fp8=chosen) if choice.precision == "fp8" else replace(target, int8=chosen)
 
 
-def require_supported(backend: Backend, model: OnnxModel, target: Target) -> None:
+def require_supported(backend: Backend, model: Model, target: Target) -> None:
     """Fails before any long work when the engine cannot take the model.
 
     Raises:
@@ -142,7 +161,7 @@ def require_supported(backend: Backend, model: OnnxModel, target: Target) -> Non
 
 def _require_quantised(choice: Choice, model: OnnxModel, entries: Sequence[JournalEntry]) -> None:
     """Nothing is called int8 that is not: a pass that found nothing to quantise makes no int8 candidate."""
-    if choice.precision != "int8" or any(one.changed and one.stage == _QUANTISING for one in entries):
+    if choice.precision not in CODED or any(one.changed and one.stage == _QUANTISING for one in entries):
         return
     if any(node.op_type in _QUANTISED_OPS for node in model.ir.graph.all_nodes()):
         return  # it came quantised and is kept as it is

@@ -1,0 +1,78 @@
+"""What the open sizes of a model's inputs may be: what the user says, else what the data shows."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Mapping
+
+from edgewright.compiler.intake.shapes import Bound
+from edgewright.core.data import DataSet
+from edgewright.core.model import OnnxModel
+from edgewright.core.tensors import SizeRange, TensorSpec
+from edgewright.driver.sets import DataSets
+
+LOOKED_AT = 512
+"""So many samples of each set are looked at."""
+
+
+def size_ranges(
+    model: OnnxModel, bounds: Mapping[str, tuple[Bound, ...]], sets: DataSets | None
+) -> tuple[dict[str, tuple[SizeRange, ...]], list[str]]:
+    """The range of every dimension of each input that has open ones, and a line for each range taken from data.
+
+    Args:
+        model: whose inputs they are.
+        bounds: what ``--shape`` said.
+        sets: the data, if there is any; all of it, because only shapes are read from it.
+    """
+    wanted = [spec for spec in model.inputs if spec.shape is not None and not spec.is_static]
+    if not wanted:
+        return {}, []
+    seen = _seen(wanted, sets)
+    found: dict[str, tuple[SizeRange, ...]] = {}
+    notes: list[str] = []
+    for spec in wanted:
+        shapes = seen.get(spec.name, [])
+        if spec.name in bounds:
+            found[spec.name] = _of_bounds(bounds[spec.name], shapes)
+        elif shapes:
+            found[spec.name] = _of_data(shapes)
+            shown = ",".join(str(item.low) if item.low == item.high else f"{item.low}..{item.high}"
+                             for item in found[spec.name])  # fmt: skip
+            notes.append(
+                f"sizes of {spec.name} as the data shows them: {shown} (--shape {spec.name}=... says otherwise)"
+            )
+    return found, notes
+
+
+def _seen(specs: list[TensorSpec], sets: DataSets | None) -> dict[str, list[tuple[int, ...]]]:
+    if sets is None:
+        return {}
+    shapes: dict[str, list[tuple[int, ...]]] = {spec.name: [] for spec in specs}
+    for data in (sets.calibrate, sets.select, sets.prove):
+        _look(data, shapes)
+    return shapes
+
+
+def _look(data: DataSet, shapes: dict[str, list[tuple[int, ...]]]) -> None:
+    for feeds in itertools.islice(iter(data), LOOKED_AT):
+        for name, found in shapes.items():
+            found.append(feeds[name].shape)
+
+
+def _of_data(shapes: list[tuple[int, ...]]) -> tuple[SizeRange, ...]:
+    return tuple(SizeRange(min(sizes), statistics.median_low(sizes), max(sizes)) for sizes in zip(*shapes, strict=True))
+
+
+def _of_bounds(bounds: tuple[Bound, ...], shapes: list[tuple[int, ...]]) -> tuple[SizeRange, ...]:
+    """The user's ranges; the usual size is the data's, else the largest: an engine is slowest there."""
+    columns = list(zip(*shapes, strict=True)) if shapes else [() for _ in bounds]
+    return tuple(
+        SizeRange(
+            bound.low,
+            min(max(statistics.median_low(sizes), bound.low), bound.high) if sizes else bound.high,
+            bound.high,
+        )
+        for bound, sizes in zip(bounds, columns, strict=True)
+    )
