@@ -23,13 +23,31 @@ _SUFFIX = ".toml"
 
 
 def load_targets(text: str) -> tuple[Target, ...]:
-    """The targets that ``text`` names, in the order of their file.
+    """The targets that take part where ``text`` is asked for, in the order of their file.
 
     Args:
-        text: ``hardware/runtime`` (one), ``hardware`` (all its runtimes), ``path.toml`` or ``path.toml/runtime``.
+        text: ``hardware/runtime`` (one), ``hardware`` (its runtimes that compete), ``path.toml`` or
+            ``path.toml/runtime``.
 
     Raises:
-        UsageError: an unknown name, with the nearest ones, or a file with mistakes, with all of them.
+        UsageError: an unknown name, with the nearest ones; a file with mistakes, with all of them; hardware of which no
+            runtime competes.
+    """
+    targets = described_targets(text)
+    if _split(text)[1] is not None:
+        return targets
+    competing = tuple(target for target in targets if target.competes)
+    if not competing:
+        names = ", ".join(target.name for target in targets)
+        raise UsageError(f"no runtime of {text} takes part without being named", f"Name one: {names}.")
+    return competing
+
+
+def described_targets(text: str) -> tuple[Target, ...]:
+    """Like :func:`load_targets`, with the runtimes that take part only when they are named.
+
+    Raises:
+        UsageError: as there, except the last.
     """
     hardware, runtime = _split(text)
     targets = _of_file(Path(hardware)) if hardware.endswith(_SUFFIX) else _of_name(hardware)

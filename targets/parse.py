@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 from edgewright.core.errors import BadInputError, UsageError
 from edgewright.core.toml import Table
-from edgewright.targets.schema import QuantRule, QuantScheme, Sign, Target
+from edgewright.targets.schema import Limit, QuantRule, QuantScheme, Sign, Target
 
 ARCHES = ("x86_64", "aarch64", "gpu", "any")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
@@ -27,6 +27,7 @@ KNOWN_ISA: Mapping[str, tuple[str, ...]] = {
 """Instruction sets that matter to inference, in the words of Linux's /proc/cpuinfo (arch/x86/include/asm/cpufeatures.h,
 Documentation/arch/arm64/elf_hwcaps.rst). A GPU's is its compute capability, ``sm_87``."""
 _SM = re.compile(r"sm_\d{2,3}")
+_FLAVOUR = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)((?:>=|<=|==|<|>)\d+(?:\.\d+)*(?:,(?:>=|<=|==|<|>)\d+(?:\.\d+)*)*)?")
 _OP = re.compile(r"[A-Za-z0-9_.]*::[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -134,10 +135,14 @@ def _runtime(table: Table, name: str, base: Target) -> tuple[Target, Mapping[str
     fp8 = _rule(table.table("fp8")) if table.has("fp8") else None
     if (fp8 is not None) != ("fp8" in precisions):
         table.complain("fp8", "precisions and the fp8 table must agree: both or neither")
+    for index, scheme in enumerate(fp8.schemes if fp8 else ()):
+        if scheme.float_rest not in precisions:
+            table.complain(f"fp8.schemes[{index}].float_rest", f"'{scheme.float_rest}' is not in precisions")
     fused = table.words("fused_ops", default=())
     for index, op in enumerate(fused):
         if not _OP.fullmatch(op):
             table.complain(f"fused_ops[{index}]", f"{op!r} is not domain::Name (a standard operator is ::Name)")
+    flavours = _flavours(table)
     target = replace(
         base,
         runtime=name,
@@ -146,7 +151,8 @@ def _runtime(table: Table, name: str, base: Target) -> tuple[Target, Mapping[str
         hinted_precisions=hinted,
         int8=int8,
         fp8=fp8,
-        flavours=table.words("flavours", default=()),
+        flavours=flavours,
+        limits=tuple(_limit(item, flavours, precisions) for item in table.tables("limits")),
         competes=table.flag("competes", default=True),
         opset=table.pair("opset", lowest=1),
         fused_ops=frozenset(fused),
@@ -155,6 +161,28 @@ def _runtime(table: Table, name: str, base: Target) -> tuple[Target, Mapping[str
     )
     table.close()
     return target, needs
+
+
+def _flavours(table: Table) -> tuple[str, ...]:
+    flavours = table.words("flavours", default=())
+    for index, flavour in enumerate(flavours):
+        if not _FLAVOUR.fullmatch(flavour):
+            table.complain(
+                f"flavours[{index}]", f"{flavour!r} is not an import name with bounds such as tensorrt>=10,<11"
+            )
+    return flavours
+
+
+def _limit(table: Table, flavours: tuple[str, ...], precisions: tuple[str, ...]) -> Limit:
+    names = tuple(found[1] for flavour in flavours if (found := _FLAVOUR.fullmatch(flavour)))
+    limit = Limit(
+        flavour=table.choice("flavour", names or ("",)),
+        precision=table.choice("precision", precisions or ("",)),
+        text=table.text("text"),
+        source=table.text("source"),
+    )
+    table.close()
+    return limit
 
 
 def _rule(table: Table) -> QuantRule:
@@ -199,9 +227,11 @@ def _effective(target: Target, needs: Mapping[str, tuple[str, ...]]) -> Target:
     int8 = None if "int8" in absent else target.int8
     if int8 is not None:
         int8 = replace(int8, schemes=tuple(item for item in int8.schemes if item.float_rest not in absent))
+    fp8 = None if "fp8" in absent else target.fp8
     return replace(
         target,
         precisions=tuple(word for word in target.precisions if word not in absent),
         hinted_precisions=target.hinted_precisions - absent,
         int8=int8,
+        fp8=fp8,
     )

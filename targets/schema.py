@@ -63,6 +63,18 @@ class Sign:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """What one of a runtime's packages does not do with a precision that the hardware has, by its own documentation."""
+
+    flavour: str
+    """The package's import name, such as ``tensorrt_rtx``."""
+    precision: str
+    text: str
+    """A sentence for people, without a full stop."""
+    source: str
+
+
+@dataclass(frozen=True)
 class Target:
     """One piece of hardware with one runtime; the value a pass, a backend and the driver consult."""
 
@@ -100,6 +112,8 @@ class Target:
     flavours: tuple[str, ...] = ()
     """For a runtime that comes in several packages: requirements such as ``tensorrt>=10,<11``, the preferred first. The
     first that is installed and can build for the hardware is used."""
+    limits: tuple[Limit, ...] = ()
+    """Where a flavour does less with a precision than the hardware could; see :meth:`limits_of`."""
     fp8: QuantRule | None = None
     """What fp8 means, where ``precisions`` has it."""
     competes: bool = True
@@ -118,13 +132,17 @@ class Target:
                 return int(word[3:-1]), int(word[-1])
         return None
 
+    def limits_of(self, flavour: str, precision: str) -> tuple[Limit, ...]:
+        """What ``flavour`` (an import name) is documented not to do with ``precision``; to be reported, not refused."""
+        return tuple(item for item in self.limits if (item.flavour, item.precision) == (flavour, precision))
+
     def to_json(self) -> dict[str, object]:
         """Every field in JSON's types, sets sorted; the manifest's form, read by ``load.target_from_json``."""
         return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, QuantRule | QuantScheme | Sign):
+    if isinstance(value, QuantRule | QuantScheme | Sign | Limit):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}

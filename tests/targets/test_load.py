@@ -11,16 +11,17 @@ from edgewright.backends import registry
 from edgewright.core.errors import BadInputError, ExitCode, UsageError
 from edgewright.targets import load
 from edgewright.targets.detect import Host
-from edgewright.targets.load import hardware_names, load_targets, native_targets
+from edgewright.targets.load import described_targets, hardware_names, load_targets, native_targets
 from edgewright.targets.parse import KNOWN_ISA, parse_targets, target_from_json
 from edgewright.targets.schema import Target
 
 PROMISED = {
     *("native", "onnx", "rpi5", "arm64-dotprod", "x86-avx2", "x86-avx512-vnni", "x86-amx", "intel-gpu", "intel-npu"),
-    *("jetson-orin", "rtx-ampere", "rtx-ada", "rtx-blackwell", "hopper"),
+    *("jetson-orin", "rtx-ampere", "rtx-ada", "rtx-blackwell", "t4", "a100", "hopper"),
 }
-ANNOUNCED = {"tensorrt"}  # loads; a compile for it says that there is no such backend yet
-TARGETS = [target for name in hardware_names() for target in load_targets(name)]
+ANNOUNCED = {"tensorrt", "aotinductor"}  # loads; a compile for it says that there is no such backend yet
+TARGETS = [target for name in hardware_names() for target in described_targets(name)]
+TENSORRT = [target for target in TARGETS if target.runtime == "tensorrt"]
 
 GOOD = """
 title = "board"
@@ -47,6 +48,14 @@ op_kinds = ["Conv"]
 name = "two"
 kind = "dynamic"
 op_kinds = ["MatMul"]
+"""
+
+LIMIT = """
+[[runtimes.openvino.limits]]
+flavour = "other"
+precision = "int8"
+text = "it does not"
+source = "a page"
 """
 
 
@@ -106,15 +115,62 @@ def test_bfloat16_only_where_the_cpu_computes_in_it() -> None:
     for target in TARGETS:
         if target.arch == "x86_64":
             computes = bool(target.isa & {"avx512_bf16", "amx_bf16"})
-            assert ("bf16" in target.precisions) == (computes and target.runtime == "openvino"), target.name
+            takes = target.runtime in ("openvino", "aotinductor")
+            assert ("bf16" in target.precisions) == (computes and takes), target.name
 
 
-def test_a_tensorrt_target_is_symmetric_int8() -> None:
-    rules = [target.int8 for target in TARGETS if target.runtime == "tensorrt"]
-    assert len(rules) == 5
-    for rule in rules:
-        assert rule is not None
-        assert (rule.activation, rule.activation_symmetric, rule.weight_symmetric) == ("int8", True, True)
+class TestNvidia:
+    CAPABILITIES = {  # noqa: RUF012 - https://developer.nvidia.com/cuda-gpus
+        "t4": (7, 5),
+        "a100": (8, 0),
+        "rtx-ampere": (8, 6),
+        "jetson-orin": (8, 7),
+        "rtx-ada": (8, 9),
+        "hopper": (9, 0),
+        "rtx-blackwell": (12, 0),
+    }
+
+    def test_every_card_has_its_compute_capability(self) -> None:
+        found = {target.hardware: target.compute_capability for target in TARGETS if target.device == "CUDA"}
+        assert found == self.CAPABILITIES
+
+    @pytest.mark.parametrize("target", TENSORRT, ids=lambda target: target.name)
+    def test_tensorrt_is_symmetric_and_adds_residuals_inside_the_convolution(self, target: Target) -> None:
+        for rule in (target.int8, target.fp8):
+            if rule is not None:
+                assert (rule.activation_symmetric, rule.weight_symmetric, rule.bias) == (True, True, "float")
+                assert all(item.residual_adds == ("Add" in item.op_kinds) for item in rule.schemes)
+                assert not any(item.quantize_outputs for item in rule.schemes)
+        assert target.int8 is not None
+        assert target.int8.activation == target.int8.weight == "int8"
+        assert "Add" in target.int8.schemes[0].op_kinds
+        assert "Add" not in target.int8.schemes[1].op_kinds
+
+    def test_a_precision_follows_the_compute_capability(self) -> None:
+        for target in TARGETS:
+            capability = target.compute_capability
+            if capability is not None:
+                assert ("fp8" in target.precisions) == (target.runtime == "tensorrt" and capability >= (8, 9))
+                computes_bf16 = capability >= (8, 0) and target.runtime != "onnxruntime"
+                assert ("bf16" in target.precisions) == computes_bf16
+                if target.fp8 is not None:
+                    assert (target.fp8.activation, target.fp8.weight) == ("float8e4m3fn", "float8e4m3fn")
+
+    def test_only_cards_that_tensorrt_rtx_lists_name_it_and_its_limits_are_told(self) -> None:
+        for target in TENSORRT:
+            listed = target.compute_capability in {(8, 6), (8, 9), (12, 0)}
+            assert any(word.startswith("tensorrt_rtx") for word in target.flavours) == listed, target.name
+            assert bool(target.limits_of("tensorrt_rtx", "int8")) == listed
+            assert not target.limits_of("tensorrt", "int8")
+            assert not target.limits_of("tensorrt_rtx", "fp16")
+
+    def test_tensorrt_comes_first_and_a_cpu_is_not_compiled_for_by_inductor_unasked(self) -> None:
+        assert [target.runtime for target in load_targets("rtx-ada")] == ["tensorrt", "onnxruntime", "aotinductor"]
+        assert [target.runtime for target in load_targets("jetson-orin")] == ["tensorrt"]
+        assert "aotinductor" not in {target.runtime for target in load_targets("native")}
+        (named,) = load_targets("x86-avx2/aotinductor")
+        assert (named.competes, named.precisions) == (False, ("fp32",))
+        assert named in described_targets("x86-avx2")
 
 
 class TestNative:
@@ -214,6 +270,13 @@ class TestUsersFile:
             (GOOD.replace("threads = 3", "threads = 0"), "threads: 0 is below 1"),
             (GOOD.replace('op_kinds = ["Conv"]', 'op_kinds = "Conv"'), "schemes[0].op_kinds: 'Conv' is not a list"),
             (GOOD.replace("opset =", 'fused_ops = ["Gelu"]\nopset ='), "is not domain::Name"),
+            (
+                GOOD.replace("opset =", 'flavours = ["tensorrt 10"]\nopset ='),
+                "'tensorrt 10' is not an import name with",
+            ),
+            (GOOD.replace("opset =", "competes = false\nopset ="), "Name one: board/openvino"),
+            (GOOD + LIMIT, "limits[0].flavour: 'other' is not one of"),
+            (GOOD + LIMIT.replace("int8", "fp8"), "limits[0].precision: 'fp8' is not one of fp32, int8"),
         ],
     )
     def test_one_mistake(self, tmp_path: Path, text: str, says: str) -> None:
