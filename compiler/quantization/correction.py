@@ -17,8 +17,9 @@ from edgewright.compiler.graphs import int_attribute
 from edgewright.compiler.quantization.channels import channel_statistics
 from edgewright.compiler.quantization.grid import Grid
 from edgewright.compiler.quantization.insertion import WeightPolicy, quantized_weight
-from edgewright.compiler.quantization.placement import Placement, QuantizedOp
+from edgewright.compiler.quantization.placement import Placement
 from edgewright.compiler.quantization.prepare import numbers
+from edgewright.compiler.quantization.quantized_op import QuantizedOp
 from edgewright.compiler.quantization.smoothing import store
 from edgewright.compiler.site import Site
 from edgewright.core.model import OnnxModel

@@ -16,8 +16,9 @@ from edgewright.compiler.quantization.construction import GraphBuilder
 from edgewright.compiler.quantization.insertion import weight_bits
 from edgewright.compiler.quantization.logarithms import in_front_of_log
 from edgewright.compiler.quantization.operators import OPERATORS
-from edgewright.compiler.quantization.placement import is_constant, refusal
+from edgewright.compiler.quantization.placement import refusal
 from edgewright.compiler.quantization.prepare import numbers
+from edgewright.compiler.quantization.quantized_op import is_constant
 from edgewright.compiler.quantization.weights import QuantizedTensor, quantize_weight
 from edgewright.targets.schema import QuantRule, QuantScheme
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from edgewright.compiler.graphs import input_at, is_standard
 from edgewright.compiler.quantization.grid import Grid
-from edgewright.compiler.quantization.placement import is_constant
+from edgewright.compiler.quantization.quantized_op import is_constant
 
 _INT8 = {ir.DataType.INT8: "int8", ir.DataType.UINT8: "uint8"}
 

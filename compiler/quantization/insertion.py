@@ -12,8 +12,9 @@ from edgewright.compiler.graphs import is_standard, sole_consumer
 from edgewright.compiler.quantization.construction import GraphBuilder
 from edgewright.compiler.quantization.existing import OwnPair, own_pair, same_grid
 from edgewright.compiler.quantization.grid import SMALLEST_PRODUCT, Grid, grid_over
-from edgewright.compiler.quantization.placement import Placement, QuantizedOp, is_constant
+from edgewright.compiler.quantization.placement import Placement
 from edgewright.compiler.quantization.prepare import numbers
+from edgewright.compiler.quantization.quantized_op import QuantizedOp, is_constant
 from edgewright.compiler.quantization.weights import QuantizedTensor, bias_floor, quantize_bias, quantize_weight
 from edgewright.targets.schema import QuantRule
 

@@ -5,7 +5,9 @@
 3. Movers join where a quantised operator reads what they make, a MaxPool also where it makes fewer codes of codes;
    all their tensors share one grid.
 4. A Relu or Clip that only an operator feeds belongs to it: the operator's output is the tensor behind the clamp.
-5. Where the scheme quantises outputs, every tensor between an operator and its readers is a code, so that the
+5. Where the scheme says that residual Adds join the operator before them, one branch of each gets no pair; see
+   ``residuals.py``.
+6. Where the scheme quantises outputs, every tensor between an operator and its readers is a code, so that the
    runtime finds an integer kernel; else only what quantised operators read is.
 
 What a scheme names and stays float anyway has a reason in ``Placement.refused``.
@@ -20,34 +22,10 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from edgewright.compiler.quantization.logarithms import IN_FRONT_OF_LOG, in_front_of_log
-from edgewright.compiler.quantization.operators import CLAMPS, OPERATORS, Operator, Role
+from edgewright.compiler.quantization.operators import OPERATORS, Operator, Role
+from edgewright.compiler.quantization.quantized_op import QuantizedOp, activations_of, is_constant, quantized_op
+from edgewright.compiler.quantization.residuals import Residuals, join_residuals
 from edgewright.targets.schema import QuantScheme
-
-
-@dataclass(frozen=True, eq=False)
-class QuantizedOp:
-    """One operator that is to run on codes."""
-
-    node: ir.Node
-    activations: tuple[int, ...]
-    """Indices of the inputs to be given codes; constants among them are quantised as they are."""
-    weight: int | None
-    bias: int | None
-    clamp: ir.Node | None
-    """The Relu or Clip that belongs to it."""
-    output: ir.Value
-    """What it makes, behind the clamp."""
-
-    @property
-    def operator(self) -> Operator:
-        """Its kind's properties."""
-        return OPERATORS[self.node.op_type]
-
-    @property
-    def read(self) -> list[ir.Value]:
-        """The activations it reads, without constants."""
-        values = [self.node.inputs[index] for index in self.activations]
-        return [value for value in values if value is not None and not is_constant(value)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +81,13 @@ def place(
             continue
         reason = refusal(node, keep_float, keep_kinds, delicate) or unfit.get(node.name or "")
         if reason is None:
-            found[node] = _quantized_op(node)
+            found[node] = quantized_op(node)
         else:
             refused[node.name or ""] = reason
-    chosen = _connected(found, refused)
-    ops = tuple(found[node] for node in graph if node in chosen)
-    grids, produced = _tensors(ops, scheme)
+    residuals = join_residuals(graph, found) if scheme.residual_adds else Residuals(found, frozenset(), frozenset())
+    chosen = _connected(residuals, refused)
+    ops = tuple(residuals.ops[node] for node in graph if node in chosen)
+    grids, produced = _tensors(ops, scheme, residuals.joined)
     moved = {op.output for op in ops if op.operator.role is Role.MOVER}
     carried = frozenset() if scheme.quantize_outputs else frozenset(moved & set(grids))
     return Placement(ops, grids, produced, carried, refused)
@@ -142,7 +121,7 @@ def _refusal(node: ir.Node) -> str | None:
         return "it has more than one output"
     if node.op_type == "Resize" and node.attributes.get_string("mode", "nearest") != "nearest":
         return "it interpolates"
-    activations = [node.inputs[index] for index in _activations(node, operator)]
+    activations = [node.inputs[index] for index in activations_of(node, operator)]
     if any(value is None for value in activations):
         return "an input is missing"
     if all(value is not None and is_constant(value) for value in activations):
@@ -189,33 +168,12 @@ def _gemm_refusal(node: ir.Node) -> str | None:
     return None if len(bias.const_value.shape) == 1 else "its bias is not one number per column"
 
 
-def _quantized_op(node: ir.Node) -> QuantizedOp:
-    operator = OPERATORS[node.op_type]
-    bias = operator.bias if operator.bias is not None and len(node.inputs) > operator.bias else None
-    if bias is not None and node.inputs[bias] is None:
-        bias = None
-    clamp = None if operator.role is Role.MOVER else _following_clamp(node.outputs[0])
-    output = node.outputs[0] if clamp is None else clamp.outputs[0]
-    return QuantizedOp(node, _activations(node, operator), operator.weight, bias, clamp, output)
-
-
-def _following_clamp(value: ir.Value) -> ir.Node | None:
-    uses = list(value.uses())
-    if len(uses) != 1 or value.is_graph_output():
-        return None
-    node, index = uses[0]
-    if node.op_type not in CLAMPS or node.domain not in ("", "ai.onnx") or index != 0:
-        return None
-    if node.graph is not value.graph:
-        return None
-    return node if all(bound is None or is_constant(bound) for bound in node.inputs[1:]) else None
-
-
-def _connected(found: dict[ir.Node, QuantizedOp], refused: dict[str, str]) -> set[ir.Node]:
+def _connected(residuals: Residuals, refused: dict[str, str]) -> set[ir.Node]:
     """The anchors, and those followers and movers that stand between quantised operators."""
+    found = residuals.ops
     anchors = {node for node, op in found.items() if op.operator.role is Role.ANCHOR}
     read_by_anchor = {node.inputs[index] for node in anchors for index in found[node].activations}
-    codes = {found[node].output for node in anchors} | read_by_anchor
+    codes = {found[node].output for node in anchors} | read_by_anchor | residuals.sums
     candidates = set(anchors)
     for node, op in found.items():  # in the graph's order, so producers come first
         inputs = [node.inputs[index] for index in op.activations]
@@ -238,7 +196,9 @@ def _connected(found: dict[ir.Node, QuantizedOp], refused: dict[str, str]) -> se
     return kept
 
 
-def _tensors(ops: tuple[QuantizedOp, ...], scheme: QuantScheme) -> tuple[dict[ir.Value, ir.Value], frozenset[ir.Value]]:
+def _tensors(
+    ops: tuple[QuantizedOp, ...], scheme: QuantScheme, joined: frozenset[ir.Value]
+) -> tuple[dict[ir.Value, ir.Value], frozenset[ir.Value]]:
     owner: dict[ir.Value, ir.Value] = {}
     made: set[ir.Value] = set()
 
@@ -252,7 +212,7 @@ def _tensors(ops: tuple[QuantizedOp, ...], scheme: QuantScheme) -> tuple[dict[ir
         inputs = op.read
         for value in inputs:
             root(value)
-        if scheme.quantize_outputs and not _may_stay_float(op, ops, scheme):
+        if scheme.quantize_outputs and op.output not in joined and not _may_stay_float(op, ops, scheme):
             made.add(op.output)
             root(op.output)
         if op.operator.role is Role.MOVER:
@@ -269,15 +229,6 @@ def _may_stay_float(op: QuantizedOp, ops: Iterable[QuantizedOp], scheme: QuantSc
         return False
     readers = {reader for reader, _ in op.output.uses()}
     return not any(other.node in readers for other in ops)
-
-
-def is_constant(value: ir.Value) -> bool:
-    """True for an initializer, which no caller can feed."""
-    return value.const_value is not None and value.producer() is None and not value.is_graph_input()
-
-
-def _activations(node: ir.Node, operator: Operator) -> tuple[int, ...]:
-    return tuple(range(len(node.inputs))) if operator.every_input else operator.activations
 
 
 def _is_dequantized(value: ir.Value) -> bool:

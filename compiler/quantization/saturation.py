@@ -21,8 +21,8 @@ from edgewright.compiler.pass_base import Note
 from edgewright.compiler.quantization.calibration import sample_count
 from edgewright.compiler.quantization.grid import Grid
 from edgewright.compiler.quantization.insertion import quantized_weight
-from edgewright.compiler.quantization.placement import QuantizedOp
 from edgewright.compiler.quantization.planning import QuantizationPlan
+from edgewright.compiler.quantization.quantized_op import QuantizedOp
 from edgewright.compiler.quantization.smoothing import is_depthwise
 from edgewright.compiler.site import Absent, Site
 from edgewright.core.tensors import Array

@@ -14,8 +14,9 @@ import onnx_ir as ir
 
 from edgewright.compiler.quantization.calibration import Observation
 from edgewright.compiler.quantization.grid import SMALLEST_PRODUCT, Grid
-from edgewright.compiler.quantization.placement import Placement, QuantizedOp
+from edgewright.compiler.quantization.placement import Placement
 from edgewright.compiler.quantization.prepare import numbers
+from edgewright.compiler.quantization.quantized_op import QuantizedOp
 
 LOST_SHARE = 0.6
 """Of a tensor's nonzero values; see 1."""

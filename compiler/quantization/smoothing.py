@@ -18,8 +18,9 @@ import onnx_ir as ir
 
 from edgewright.compiler.graphs import input_at, int_attribute, is_standard
 from edgewright.compiler.quantization.channels import ChannelStatistics, channel_statistics
-from edgewright.compiler.quantization.placement import Placement, QuantizedOp, is_constant
+from edgewright.compiler.quantization.placement import Placement
 from edgewright.compiler.quantization.prepare import numbers
+from edgewright.compiler.quantization.quantized_op import QuantizedOp, is_constant
 from edgewright.compiler.site import Site
 from edgewright.core.model import OnnxModel
 
