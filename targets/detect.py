@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from edgewright.targets.cuda import Cuda, absence, this_cuda
 from edgewright.targets.schema import Sign, Target
 
 _ARCHES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -49,12 +50,15 @@ def read_host(root: Path) -> Host:
     return Host(_ARCHES.get(machine, machine), cpu, flags, cores, min(limits, default=None), quota)
 
 
-def is_present(target: Target, host: Host | None = None) -> str | None:
+def is_present(target: Target, host: Host | None = None, cuda: Cuda | None = None) -> str | None:
     """None when this machine can run what is compiled for ``target``, else what it lacks.
 
-    A CPU target is here when this machine has its instruction sets; a device, when one of its signs shows. Whether the
-    machine *is* the target is another question: :func:`stands_in`.
+    A CPU target is here when this machine has its instruction sets; an NVIDIA GPU, when the driver shows one of exactly
+    its compute capability; any other device, when one of its signs shows. Whether the machine *is* the target is
+    another question: :func:`stands_in`.
     """
+    if target.compute_capability is not None:
+        return absence(target.compute_capability, target.hardware, cuda or this_cuda())
     host = host or this_host()
     if target.signs:
         if any(_shows(sign) for sign in target.signs):
@@ -74,7 +78,7 @@ def stands_in(target: Target) -> str | None:
     A description says what a device is sure to have; this machine has its own caches, clocks and newer instructions, so
     its figures are a stand-in's unless the target was detected here or is a device that shows.
     """
-    if target.detected or target.signs:
+    if target.detected or target.signs or target.compute_capability is not None:
         return None
     return f"measured on {this_host().cpu or 'this machine'} in place of {target.title}"
 

@@ -104,7 +104,7 @@ class Target:
     sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Field -> where its figure comes from."""
     signs: tuple[Sign, ...] = ()
-    """Any one of them shows that the hardware is here; empty for a CPU, which its instruction sets show."""
+    """Any one of them shows that the hardware is here; empty for a CPU and for an NVIDIA GPU, which ``isa`` shows."""
     detected: bool = False
     """True when this describes the machine it was loaded on; False for a description of some other device."""
     resembles: str | None = None
