@@ -17,6 +17,7 @@ from edgewright.backends._base import (
 from edgewright.backends._fingerprint import fingerprint_problem
 from edgewright.backends._isolation import DEFAULT_LIMITS, IsolatedSession, call_isolated, open_isolated
 from edgewright.backends._limits import Limits
+from edgewright.backends._trust import require_trust
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -32,4 +33,5 @@ __all__ = [
     "fingerprint_problem",
     "open_isolated",
     "registry",
+    "require_trust",
 ]

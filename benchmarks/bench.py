@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import edgewright
-from edgewright.backends import Artifact, open_isolated
+from edgewright.backends import Artifact, open_isolated, require_trust
 from edgewright.backends import registry as backends
 from edgewright.benchmarks.accuracy import default_metric, load_metric, score
 from edgewright.benchmarks.machine import disturbances, this_machine
@@ -48,6 +48,7 @@ def bench_bundle(
     data: str | None = None,
     metric: str | None = None,
     *,
+    trust_native_code: bool = False,
     log: Callable[[str], None] = lambda _line: None,
     progress: Callable[[str, float], None] = lambda _what, _share: None,
 ) -> Record:
@@ -60,6 +61,7 @@ def bench_bundle(
         data: DATA as the command line has it: its first samples are the inputs instead of the bundle's golden ones,
             and with labels the accuracy is measured.
         metric: a registered one or the user's; None is the one the bundle was judged by, where it can be.
+        trust_native_code: open an engine that is machine code, which runs when it is opened.
         log: takes one line of talk at a time.
         progress: takes what is being done, and the share of all that is behind.
 
@@ -67,11 +69,13 @@ def bench_bundle(
         TargetAbsentError: this machine is not what the bundle is for.
         UnavailableError: its runtime is not installed.
         UsageError: an unknown preset, or threads below 1.
-        BadInputError: data that is broken or does not fit.
+        BadInputError: data that is broken or does not fit, or machine code that is not trusted.
         EngineError: the engine fails.
     """
     protocol = protocol_named(preset) if isinstance(preset, str) else preset
     target = _target(bundle.manifest, threads)
+    require_built(bundle)
+    require_trust(backends().find(target.backend)(), trust_native_code)
     dataset = None if data is None else open_data(data, bundle.manifest.inputs, _preprocessing(bundle.manifest))
     judge, unjudged = _judge(dataset, metric, bundle.manifest)
     machine = this_machine()
@@ -105,6 +109,19 @@ def bench_bundle(
         notes=(*measured.problems, *_shaky_inputs(samples), *shaky, *unjudged),
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
+
+
+def require_built(bundle: Bundle) -> None:
+    """Lets through a bundle that has its engine.
+
+    Raises:
+        UnavailableError: when that is still to be built on the device.
+    """
+    if bundle.manifest.backend.pending:
+        raise UnavailableError(
+            f"{bundle.path.name} has no engine yet: {bundle.manifest.backend.pending}",
+            f"On the device, type: edgewright finish {bundle.path.name} -o finished.ewb",
+        )
 
 
 def artifact_of(bundle: Bundle, folder: Path) -> Artifact:

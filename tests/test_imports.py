@@ -21,7 +21,7 @@ ABSENT_ON_A_DEVICE = (
 NEEDS_THE_COMPILE_EXTRA = {
     "edgewright.compiler": "it works on ONNX graphs throughout: onnx and onnx_ir are its vocabulary",
     "edgewright.driver.compile": "runs the compiler",
-    "edgewright.driver.finish": "writes the compiler's journal",
+    "edgewright.driver.conclude": "writes the compiler's journal",
     "edgewright.driver.job": "runs the compiler",
     "edgewright.driver.latency": "judges what the compiler built",
     "edgewright.driver.package": "writes the compiler's journal",

@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--metric", metavar="NAME|module:fn", help="how to judge DATA (default: the bundle's metric)")
     parser.add_argument("--threads", type=int, metavar="N", help="compute threads (default: the target's)")
+    parser.add_argument(
+        "--trust-native-code", action="store_true", help="open engines that are machine code, which runs when opened"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     parser.add_argument("--pytest-benchmark-json", type=Path, metavar="FILE", help="write pytest-benchmark's format")
 
@@ -66,7 +69,14 @@ def _measured(path: Path, args: argparse.Namespace) -> Record:
     line = _Line(path.name)
     try:
         record = bench_bundle(
-            bundle, args.preset, args.threads, args.data, args.metric, log=line.say, progress=line.show
+            bundle,
+            args.preset,
+            args.threads,
+            args.data,
+            args.metric,
+            trust_native_code=args.trust_native_code,
+            log=line.say,
+            progress=line.show,
         )
     finally:
         line.clear()

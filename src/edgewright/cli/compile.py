@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from edgewright.cli import _console
+from edgewright.cli._arguments import parsed
 from edgewright.core.budget import Budget
 from edgewright.core.errors import ExitCode
 from edgewright.core.units import parse_bytes, parse_milliseconds, parse_share, show_bytes
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 SUMMARY = "compile a trained model for one target or several, and prove its accuracy"
 _NOTES_SHOWN = 12
-T = TypeVar("T")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--eval-data", metavar="DATA", help="data to judge accuracy on; without it --data is split")
     parser.add_argument("--metric", help="a metric's name, or module:function")
     parser.add_argument(
-        "--max-drop", type=_parsed(parse_share), default=Budget().max_drop, metavar="1%",
+        "--max-drop", type=parsed(parse_share), default=Budget().max_drop, metavar="1%",
         help="how much the metric may lose, absolute in its unit (default 1%%)",
     )  # fmt: skip
-    parser.add_argument("--max-latency", type=_parsed(parse_milliseconds), metavar="8ms", help="limit of the median")
-    parser.add_argument("--max-size", type=_parsed(parse_bytes), metavar="4MB", help="limit of the engine's files")
+    parser.add_argument("--max-latency", type=parsed(parse_milliseconds), metavar="8ms", help="limit of the median")
+    parser.add_argument("--max-size", type=parsed(parse_bytes), metavar="4MB", help="limit of the engine's files")
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "fp16", "bf16", "int8", "fp8"))
     parser.add_argument("--shape", action="append", default=[], metavar="x=1,3,224,224", help="fixes open dimensions")
     parser.add_argument("--recipe", type=Path, help="TOML file with passes and their options")
@@ -137,15 +136,3 @@ def _dry_run(request: CompileRequest, *, as_json: bool) -> ExitCode:
             for line in candidate.left_out:
                 _console.result(f"    without {_console.escape_lines(line)}")
     return found.exit_code
-
-
-def _parsed(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """Lets argparse show the parser's own words; it swallows those of a plain ValueError."""
-
-    def parsed(text: str) -> T:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return parsed

@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares BUNDLE and its options."""
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="a bundle, or its unzipped folder")
     parser.add_argument("--threads", type=int, help="compute threads (default: the target's)")
+    parser.add_argument(
+        "--trust-native-code", action="store_true", help="open an engine that is machine code, which runs when opened"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
 
 
@@ -25,7 +28,7 @@ def run(args: argparse.Namespace) -> ExitCode:
     """Prints one line per check; exit 77 where the target is not on this machine."""
     from edgewright.driver.verify import verify_bundle
 
-    report = verify_bundle(args.bundle, args.threads)
+    report = verify_bundle(args.bundle, args.threads, trust_native_code=args.trust_native_code)
     if args.json:
         _console.result(json.dumps(report.to_json(), indent=2, sort_keys=True))
         return report.exit_code

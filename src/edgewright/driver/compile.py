@@ -16,8 +16,8 @@ from edgewright.core.errors import EdgewrightError, UnavailableError, UsageError
 from edgewright.core.model import TorchFile
 from edgewright.core.workdir import working_folder
 from edgewright.driver import package
+from edgewright.driver.conclude import Winner, conclude
 from edgewright.driver.depfile import files_read, write_depfile
-from edgewright.driver.finish import Winner, finish
 from edgewright.driver.job import Job, Lane
 from edgewright.driver.judge import Judge
 from edgewright.driver.latency import check_latency, slower_than_float
@@ -150,7 +150,7 @@ def compile_group(job: Job, group: Group) -> TargetReport:
         job.request.log(f"  chosen: {contender.lane.target.name} {contender.trial.choice.title}: {why}")
     latency = check_latency(job, contender, proof)
     slower = slower_than_float(job, selection, contender, proof)
-    return finish(job, group, Winner(contender, proof, latency, (slower,) if slower else ()), because)
+    return conclude(job, group, Winner(contender, proof, latency, (slower,) if slower else ()), because)
 
 
 def _proven(job: Job, selection: Selection, contenders: Iterator[Contender]) -> tuple[Contender, package.Proof]:

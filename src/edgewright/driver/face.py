@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgewright.backends import Session, open_isolated
-from edgewright.benchmarks.bench import artifact_of
+from edgewright.backends import Session, open_isolated, registry, require_trust
+from edgewright.benchmarks.bench import artifact_of, require_built
 from edgewright.core import bundle as core_bundle
 from edgewright.core.budget import Budget
 from edgewright.core.bundle import Manifest
 from edgewright.core.errors import LimitMissedError
+from edgewright.driver.finish import finish_bundle
 from edgewright.driver.request import CompileRequest
 from edgewright.driver.verify import VerifyReport, verify_bundle
 
@@ -35,20 +36,44 @@ class Bundle:
         found = core_bundle.open_bundle(Path(path))
         return cls(Path(path), found.digest, found.manifest)
 
-    def open(self, threads: int = 1) -> Session:
+    def open(self, threads: int = 1, *, trust_native_code: bool = False) -> Session:
         """A session in a child process; use it as a context manager.
 
+        Args:
+            threads: compute threads, where the engine runs on a CPU.
+            trust_native_code: open an engine that is machine code, which runs when it is opened.
+
         Raises:
+            UnavailableError: there is no engine yet (:meth:`finish`), or this machine cannot open it.
+            BadInputError: machine code that is not trusted.
             EngineError: when the engine refuses the artifact.
         """
         bundle = core_bundle.open_bundle(self.path)
+        require_built(bundle)
+        require_trust(registry().find(self.manifest.backend.name)(), trust_native_code)
         with tempfile.TemporaryDirectory(prefix="edgewright-open-") as folder:
             bundle.extract_engine(Path(folder))
             return open_isolated(self.manifest.backend.name, artifact_of(bundle, Path(folder)), threads)
 
-    def verify(self) -> VerifyReport:
+    def verify(self, *, trust_native_code: bool = False) -> VerifyReport:
         """Proves the bundle on this machine."""
-        return verify_bundle(self.path)
+        return verify_bundle(self.path, trust_native_code=trust_native_code)
+
+    def finish(self, out: Path | str) -> Bundle:
+        """Builds, on the device itself, the engine that could not be built elsewhere, and proves and measures it.
+
+        Returns:
+            The bundle written to ``out``; it names this one as its parent.
+
+        Raises:
+            LimitMissedError: it is off the original's answers; what was built has ``.missed`` in its name.
+            TargetAbsentError: this machine is not the device.
+            UnavailableError: what builds the engine is not installed.
+        """
+        report = finish_bundle(self.path, Path(out))
+        if report.problem:
+            raise LimitMissedError(report.problem, report.remedy)
+        return Bundle.read(report.out)
 
 
 def compile(  # noqa: A001 - the word users know; nobody imports the builtin's namesake unqualified

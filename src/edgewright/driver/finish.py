@@ -1,90 +1,203 @@
-"""The end of a target: its bundle is written whole, and what it is worth is said."""
+"""``edgewright finish``: on the device, builds the engine a bundle could not bring, proves it and measures it there."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from edgewright.benchmarks.record import append_record, record_path
-from edgewright.core.errors import ExitCode
-from edgewright.driver import package
-from edgewright.driver.job import Job
-from edgewright.driver.latency import LatencyFinding
-from edgewright.driver.outputs import Group
-from edgewright.driver.report import TargetReport
-from edgewright.driver.selection import Contender
+import edgewright
+from edgewright.backends import Artifact, Backend, open_isolated
+from edgewright.benchmarks.bench import artifact_of, bench_bundle
+from edgewright.benchmarks.record import Record, append_record, record_path
+from edgewright.core.bundle import Bundle, Golden, open_bundle, write_bundle
+from edgewright.core.bundle.manifest import BackendRecord, Manifest
+from edgewright.core.compare import varying_axes, worst_error
+from edgewright.core.errors import CannotWriteError, ExitCode, TargetAbsentError, UsageError
+from edgewright.core.tensors import Outputs
+from edgewright.core.units import show_bytes
+from edgewright.core.workdir import working_folder
+from edgewright.driver.executed import Executed, executed
+from edgewright.driver.presence import backend_for
+from edgewright.driver.tolerances import ENGINE_TOLERANCE
+from edgewright.targets.detect import is_present, this_host
+from edgewright.targets.parse import target_from_json
+from edgewright.targets.schema import Target
 
 
 @dataclass(frozen=True)
-class Winner:
-    """The candidate that is shipped, and everything that was found out about it."""
+class FinishReport:
+    """What became of the bundle. ``out`` has ``.missed`` in its name where a limit was missed."""
 
-    contender: Contender
-    proof: package.Proof
-    latency: LatencyFinding | None
-    warnings: tuple[str, ...]
+    target: str
+    out: Path
+    digest: str
+    parent: str
+    size_bytes: int
+    error: float
+    """The largest difference from the original's answers on the golden samples, relative to their largest value."""
+    executed: Executed
+    record: Record | None
+    notes: tuple[str, ...]
+    problem: str = ""
+    remedy: str = ""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """1 where a limit was missed."""
+        return ExitCode.LIMIT_MISSED if self.problem else ExitCode.OK
+
+    def to_json(self) -> dict[str, object]:
+        """The document of ``--json``."""
+        p50 = None if self.record is None else self.record.summary.percentiles["p50"].value / 1e6
+        return {
+            "schema": "edgewright.finish/1",
+            "target": self.target,
+            "bundle": str(self.out),
+            "digest": self.digest,
+            "parent": self.parent,
+            "size_bytes": self.size_bytes,
+            "error": self.error,
+            "executed": self.executed.to_json(),
+            "p50_ms": p50,
+            "notes": list(self.notes),
+            "problem": self.problem or None,
+            "remedy": self.remedy or None,
+            "exit_code": int(self.exit_code),
+        }
 
 
-def finish(job: Job, group: Group, winner: Winner, because: object) -> TargetReport:
-    """Writes the bundle (with ``.missed`` in its name where a limit was missed), then the record of what was timed.
+def finish_bundle(
+    path: Path,
+    out: Path,
+    *,
+    max_latency_ms: float | None = None,
+    preset: str = "rapid",
+    log: Callable[[str], None] = lambda _line: None,
+) -> FinishReport:
+    """Builds the engine of the bundle at ``path``, holds it to the original's golden answers, and measures it.
+
+    Args:
+        path: a bundle whose engine is pending.
+        out: the new bundle; its record stands beside it.
+        max_latency_ms: limit of the median, in milliseconds, met by its upper bound.
+        preset: how long is measured, as ``bench`` has it.
+        log: takes one line of talk at a time.
 
     Raises:
-        CannotWriteError, IOFailureError: nothing is written then, and what was there stays.
+        UsageError: a bundle that has its engine, or ``out`` is the bundle itself.
+        BadInputError: a damaged bundle, before anything in it is deserialised.
+        TargetAbsentError: this machine is not the device.
+        UnavailableError: what builds the engine is not installed.
+        EngineError: the engine cannot be built or run.
+        CannotWriteError, IOFailureError: ``out`` cannot be written; what was there stays.
     """
-    contender, proof = winner.contender, winner.proof
-    built, target = contender.trial.built, contender.lane.target
-    problem = _missed(job, winner)
-    out = group.out.with_name(f"{group.out.stem}.missed{group.out.suffix}") if problem else group.out
-    recipe_digest = job.recipe_digest(target)
-    digest = package.write(
-        out,
-        job.original,
-        target,
-        built,
-        proof,
-        recipe_digest=recipe_digest,
-        preprocessing=job.preprocessing_json,
-        because=because,
-    )
-    if winner.latency is not None and winner.latency.record is not None:
-        subject = replace(winner.latency.record.subject, bundle_sha256=digest)
-        append_record(record_path(out), replace(winner.latency.record, subject=subject))
-    remedy = f"It is in {out}. Allow more, give more calibration data, or leave --precision to auto."
-    return TargetReport(
+    bundle = open_bundle(path)
+    bundle.check()
+    backend, target = _ready(bundle, out)
+    threads = min(target.threads, this_host().cores)
+    with working_folder() as workdir:
+        bundle.extract_engine(workdir / "pending")
+        (workdir / "engine").mkdir()
+        log(f"building for {target.title}")
+        artifact = backend.complete(artifact_of(bundle, workdir / "pending"), target, workdir / "engine")
+        golden, error = _answers(bundle, artifact, threads)
+        found = executed(artifact, golden.inputs[0], threads)
+        draft = _Draft(bundle, artifact, golden, error, found)
+        measured = workdir / "measured.ewb"
+        draft.write(measured)
+        record = bench_bundle(open_bundle(measured), preset, trust_native_code=True, log=log)
+        problem = _missed(draft, record, max_latency_ms)
+        place = out.with_name(f"{out.stem}.missed{out.suffix}") if problem else out
+        digest = draft.write(place)
+    append_record(record_path(place), record)
+    shortfall = found.shortfall(bundle.manifest.precision)
+    return FinishReport(
         target=target.name,
-        exit_code=ExitCode.LIMIT_MISSED if problem else ExitCode.OK,
-        bundle=out,
+        out=place,
         digest=digest,
-        precision=built.choice.precision,
-        candidate=built.choice.title,
-        size_bytes=built.artifact.size_bytes,
-        original_bytes=job.original.size_bytes,
-        accuracy=proof.accuracy,
+        parent=bundle.digest,
+        size_bytes=artifact.size_bytes,
+        error=error,
+        executed=found,
+        record=record,
+        notes=(*artifact.remarks, *([shortfall] if shortfall else [])),
         problem=problem,
-        remedy=remedy if problem else "",
-        notes=(*winner.warnings, *_marks(winner), *package.float_notes(built.journal)),
-        recipe_digest=recipe_digest,
-        plan_digest=built.choice.digest,
+        remedy=f"It is in {place}. Compile again with a smaller --max-drop, or in a simpler precision."
+        if problem
+        else "",
     )
 
 
-def _missed(job: Job, winner: Winner) -> str:
-    """Which stated limit was missed, and by how much; empty when none was."""
+def _ready(bundle: Bundle, out: Path) -> tuple[Backend, Target]:
+    """The backend and the target, when everything that finishing takes is here."""
+    manifest = bundle.manifest
+    if not manifest.backend.pending:
+        raise UsageError(f"{bundle.path.name} has its engine already", "Use it as it is: edgewright verify, bench.")
+    if out.resolve() == bundle.path.resolve():
+        raise UsageError(f"{out} is the bundle itself, which is never changed", "Give -o another name.")
+    if out.is_dir() or not out.parent.is_dir():
+        raise CannotWriteError(f"cannot write {out}: it is a folder, or its folder is missing", "Give -o another name.")
+    target = target_from_json(manifest.target.description)
+    if absent := is_present(target):
+        raise TargetAbsentError(f"{target.name} is not here: {absent}", "Type this on the device itself.")
+    return backend_for(target), target
+
+
+def _answers(bundle: Bundle, artifact: Artifact, threads: int) -> tuple[Golden, float]:
+    """The golden samples with the new engine's answers, and how far those are from the original's."""
+    golden = bundle.golden()
+    with open_isolated(artifact.backend, artifact, threads) as session:
+        answers: list[Outputs] = [dict(outputs) for outputs in session.run_many(golden.inputs)]
+    varying = varying_axes(artifact.inputs, artifact.outputs)
+    errors = [worst_error(one, dict(right), varying)[1] for one, right in zip(answers, golden.original, strict=True)]
+    return replace(golden, engine=answers), max(errors)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """The new bundle before it is written."""
+
+    parent: Bundle
+    artifact: Artifact
+    golden: Golden
+    error: float
+    executed: Executed
+
+    def write(self, out: Path) -> str:
+        artifact, old = self.artifact, self.parent.manifest
+        versions = {"edgewright": edgewright.__version__, **artifact.versions}
+        limits, most = old.limits, old.limits.max_bytes
+        manifest: Manifest = replace(
+            old,
+            backend=BackendRecord(artifact.backend, versions, artifact.entry, dict(artifact.properties)),
+            size_bytes=artifact.size_bytes,
+            limits=replace(limits, bytes_met=None if most is None else artifact.size_bytes <= most),
+            tolerances=replace(old.tolerances, engine=ENGINE_TOLERANCE[old.precision]),
+            parent=self.parent.digest,
+            files=(),
+        )
+        journal: Mapping[str, object] = {
+            **self.parent.journal,
+            "finish": {"executed": self.executed.to_json(), "notes": list(artifact.remarks)},
+        }
+        engine = {name: artifact.folder / name for name in artifact.files}
+        return write_bundle(out, manifest.to_json(), journal, engine, self.golden)
+
+
+def _missed(draft: _Draft, record: Record, max_latency_ms: float | None) -> str:
+    """Which limit the engine missed here; empty when none."""
+    allowed = draft.parent.manifest.tolerances.original
     problems = []
-    accuracy, limits = winner.proof.accuracy, winner.proof.limits
-    if limits.drop_met is False and accuracy is not None and accuracy.drop is not None:
-        over = accuracy.drop - job.request.budget.max_drop
-        problems.append(f"the best found loses {accuracy.drop:.4f} of {job.metric}, {over:.4f} more than --max-drop")
-    if winner.latency is not None and winner.latency.met is False:
-        problems.append(winner.latency.text)
-    name = winner.contender.lane.target.name
-    return f"{name}: {'; '.join(problems)}" if problems else ""
-
-
-def _marks(winner: Winner) -> list[str]:
-    presence = winner.contender.lane.presence
-    kept = winner.contender.trial.choice.kept_float
-    lines = [] if presence.mark == "measured" else [f"{presence.mark}: {presence.reason}"]
-    if winner.latency is not None and winner.latency.met is not False:
-        lines.append(winner.latency.text)
-    layers = "1 layer stays" if len(kept) == 1 else f"{len(kept)} layers stay"
-    return [*lines, *([f"{layers} float to keep the accuracy: {', '.join(kept)}"] if kept else [])]
+    if draft.error > allowed:
+        problems.append(f"the engine is {draft.error:.3g} off the original's golden answers, allowed is {allowed:g}")
+    most = draft.parent.manifest.limits.max_bytes
+    if most is not None and draft.artifact.size_bytes > most:
+        problems.append(f"the engine has {show_bytes(draft.artifact.size_bytes)}, --max-size was {show_bytes(most)}")
+    p50 = record.summary.percentiles["p50"]
+    bound_ms = (p50.value if p50.ci95 is None else p50.ci95[1]) / 1e6
+    if max_latency_ms is not None and bound_ms > max_latency_ms:
+        problems.append(
+            f"p50 is at most {bound_ms:.3g} ms with 95 % confidence, --max-latency is {max_latency_ms:g} ms"
+        )
+    return "; ".join(problems)

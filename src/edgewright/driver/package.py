@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import edgewright
@@ -26,14 +26,13 @@ from edgewright.core.compare import varying_axes, worst_error
 from edgewright.core.errors import BadInputError
 from edgewright.core.model import OnnxModel
 from edgewright.core.tensors import Feeds, Outputs
+from edgewright.driver.executed import Executed
+from edgewright.driver.tolerances import ENGINE_TOLERANCE, round_up
 from edgewright.driver.workshop import Built
 from edgewright.targets.schema import Target
 
 JOURNAL_SCHEMA = "edgewright.journal/1"
 GOLDEN_SAMPLES = 4
-ENGINE_TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 5e-2, "int8": 2e-2}
-"""How far the same engine may be off its own golden answers on another machine of the target. Float kernels differ in
-the order of their sums; an int8 engine can round a value on the edge of two steps either way."""
 _HEADROOM = 1.5
 _DRAWN_HEADROOM = 4.0
 """How much further apart two answers may be than the two seen here, where the model draws random numbers."""
@@ -47,6 +46,8 @@ class Proof:
     limits: Limits
     golden: Golden
     tolerances: Tolerances
+    executed: Executed = field(default_factory=lambda: Executed(unknown="the engine was not asked"))
+    """In which precision its layers compute, where the engine ran and can tell."""
 
 
 def golden_samples(
@@ -81,8 +82,8 @@ def golden_samples(
     if not math.isfinite(drawn):
         drawn = 0.0
     tolerance = Tolerances(
-        ENGINE_TOLERANCE[built.choice.precision] + _round_up(drawn * _DRAWN_HEADROOM),
-        _round_up(worst * _HEADROOM + drawn * _DRAWN_HEADROOM + 1e-4),
+        ENGINE_TOLERANCE[built.choice.precision] + round_up(drawn * _DRAWN_HEADROOM),
+        round_up(worst * _HEADROOM + drawn * _DRAWN_HEADROOM + 1e-4),
     )
     return Golden(list(feeds), list(originals), answers), tolerance
 
@@ -143,16 +144,10 @@ def float_notes(journal: Sequence[JournalEntry]) -> list[str]:
 
 def _backend(artifact: Artifact) -> BackendRecord:
     versions = {"edgewright": edgewright.__version__, **artifact.versions}
-    return BackendRecord(artifact.backend, versions, artifact.entry, dict(artifact.properties))
+    return BackendRecord(
+        artifact.backend, versions, artifact.entry, dict(artifact.properties), artifact.pending or None
+    )
 
 
 def _stood(name: str, journal: Sequence[JournalEntry]) -> bool:
     return all(not entry.rejected for entry in journal if entry.pass_name == name)
-
-
-def _round_up(value: float) -> float:
-    """Two significant digits, never smaller: a tolerance people can read."""
-    if value <= 0:
-        return 0.0
-    step = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return float(f"{math.ceil(value / step) * step:.2g}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+from edgewright.backends import Artifact
 from edgewright.core.bundle.manifest import Accuracy, Limits
 from edgewright.core.tensors import Feeds, Outputs
-from edgewright.driver.job import Job
+from edgewright.driver.executed import Executed, executed
+from edgewright.driver.job import Job, Lane
 from edgewright.driver.package import GOLDEN_SAMPLES, Proof, golden_samples
 from edgewright.driver.samples import SyntheticSamples
 from edgewright.driver.selection import Contender
@@ -27,7 +29,7 @@ def prove(job: Job, contender: Contender) -> Proof:
         max_drop=None if job.sets is None else budget.max_drop,
         drop_met=None if drop is None else drop <= budget.max_drop,
         max_bytes=budget.max_bytes,
-        bytes_met=None if budget.max_bytes is None else built.artifact.size_bytes <= budget.max_bytes,
+        bytes_met=_bytes_met(budget.max_bytes, built.artifact),
     )
     feeds, originals = _golden(job)
     lane = contender.lane
@@ -36,7 +38,7 @@ def prove(job: Job, contender: Contender) -> Proof:
     if lane.presence.elsewhere and lane.target.device != "CPU":
         # A stand-in of another kind cannot say what the device will answer, only how far from the original it may be.
         golden = replace(golden, engine=[])
-    return Proof(accuracy, limits, golden, tolerances)
+    return Proof(accuracy, limits, golden, tolerances, _executed(lane, built.artifact, feeds[0]))
 
 
 def _accuracy(job: Job, contender: Contender) -> Accuracy | None:
@@ -67,3 +69,17 @@ def _golden(job: Job) -> tuple[list[Feeds], list[Outputs]]:
         return feeds, list(job.answers.run(feeds))
     feeds = list(itertools.islice(iter(job.sets.prove), GOLDEN_SAMPLES))
     return feeds, list(itertools.islice(job.answers.of(job.sets.prove), GOLDEN_SAMPLES))
+
+
+def _bytes_met(limit: int | None, artifact: Artifact) -> bool | None:
+    """None where nothing was asked, or where the engine is not there yet to be weighed."""
+    return None if limit is None or artifact.pending else artifact.size_bytes <= limit
+
+
+def _executed(lane: Lane, artifact: Artifact, feeds: Feeds) -> Executed:
+    """Devices that choose kernels by themselves are asked what they chose; a CPU's runtime is not worth the wait."""
+    if not lane.presence.timed:
+        return Executed(unknown=f"nothing of the engine ran here: {lane.presence.reason}")
+    if lane.target.device == "CPU":
+        return Executed(unknown="not asked on a CPU")
+    return executed(artifact, feeds, lane.threads)

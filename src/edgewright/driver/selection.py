@@ -263,9 +263,13 @@ class Selection:
 
     def _fits(self, contender: Contender) -> bool:
         limit = self.job.request.budget.max_bytes
-        fits = limit is None or contender.trial.built.artifact.size_bytes <= limit
+        artifact = contender.trial.built.artifact
+        if limit is not None and artifact.pending:
+            self.log(f"  --max-size is unmeasured: {artifact.pending}")
+            return True
+        fits = limit is None or artifact.size_bytes <= limit
         if not fits:
-            self._note(contender, f"larger than --max-size: {contender.trial.built.artifact.size_bytes} bytes")
+            self._note(contender, f"larger than --max-size: {artifact.size_bytes} bytes")
         return fits
 
     def _say(self, contender: Contender) -> None:

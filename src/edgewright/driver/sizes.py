@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from edgewright.compiler.intake.shapes import Bound
 from edgewright.core.data import DataSet
 from edgewright.core.model import OnnxModel
 from edgewright.core.tensors import SizeRange, TensorSpec
 from edgewright.driver.sets import DataSets
+
+if TYPE_CHECKING:
+    from edgewright.compiler.intake.shapes import Bound
 
 LOOKED_AT = 512
 """So many samples of each set are looked at."""

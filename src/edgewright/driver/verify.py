@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgewright.backends import Artifact, Backend, fingerprint_problem, open_isolated
+from edgewright.backends import Artifact, Backend, open_isolated, require_trust
 from edgewright.benchmarks.bench import artifact_of
 from edgewright.core.bundle import Bundle, open_bundle
 from edgewright.core.compare import varying_axes, worst_error
@@ -48,11 +48,12 @@ class VerifyReport:
         }
 
 
-def verify_bundle(path: Path, threads: int | None = None) -> VerifyReport:
+def verify_bundle(path: Path, threads: int | None = None, *, trust_native_code: bool = False) -> VerifyReport:
     """Checks a bundle or its unzipped folder on this machine.
 
     Raises:
-        BadInputError: a bundle that is damaged or not one, before anything in it is deserialised.
+        BadInputError: a bundle that is damaged or not one, before anything in it is deserialised; machine code that is
+            not trusted.
     """
     bundle = open_bundle(path)
     bundle.check()
@@ -65,13 +66,17 @@ def verify_bundle(path: Path, threads: int | None = None) -> VerifyReport:
     proxy = stands_in(target)
     checks.append(Check("machine", "note" if proxy else "ok", proxy or f"this is {target.title}"))
     backend = backend_for(target)
-    if problem := fingerprint_problem(backend, dict(bundle.manifest.backend.versions)):
-        checks.append(Check("versions", "failed", problem))
+    if pending := bundle.manifest.backend.pending:
+        checks.append(Check("engine", "failed", f"there is none yet, edgewright finish builds it here: {pending}"))
         return _report(path, bundle, checks, ExitCode.UNAVAILABLE)
-    checks.append(_versions(bundle, backend))
+    require_trust(backend, trust_native_code)
     with working_folder() as workdir:
         bundle.extract_engine(workdir / "engine")
         artifact = artifact_of(bundle, workdir / "engine")
+        if problem := backend.unfit(artifact):
+            checks.append(Check("versions", "failed", problem))
+            return _report(path, bundle, checks, ExitCode.UNAVAILABLE)
+        checks.append(_versions(bundle, backend))
         try:
             numbers = _numbers(bundle, artifact, min(threads or target.threads, this_host().cores))
         except EngineError as error:

@@ -1,0 +1,19 @@
+"""Engines that are machine code: opening one runs it, so only what somebody vouches for is opened."""
+
+from __future__ import annotations
+
+from edgewright.backends._base import Backend
+from edgewright.core.errors import BadInputError
+
+
+def require_trust(backend: Backend, trusted: bool) -> None:
+    """Lets only a trusted engine through where opening it runs machine code that lies in it.
+
+    Raises:
+        BadInputError: nobody said that it is trusted.
+    """
+    if backend.native_code and not trusted:
+        raise BadInputError(
+            f"this bundle's {backend.name} engine is machine code, which runs as soon as it is opened",
+            "Pass --trust-native-code if you trust where the bundle comes from.",
+        )

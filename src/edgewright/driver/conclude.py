@@ -1,0 +1,96 @@
+"""The end of a target: its bundle is written whole, and what it is worth is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from edgewright.benchmarks.record import append_record, record_path
+from edgewright.core.errors import ExitCode
+from edgewright.driver import package
+from edgewright.driver.job import Job
+from edgewright.driver.latency import LatencyFinding
+from edgewright.driver.outputs import Group
+from edgewright.driver.report import TargetReport
+from edgewright.driver.selection import Contender
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The candidate that is shipped, and everything that was found out about it."""
+
+    contender: Contender
+    proof: package.Proof
+    latency: LatencyFinding | None
+    warnings: tuple[str, ...]
+
+
+def conclude(job: Job, group: Group, winner: Winner, because: object) -> TargetReport:
+    """Writes the bundle (with ``.missed`` in its name where a limit was missed), then the record of what was timed.
+
+    Raises:
+        CannotWriteError, IOFailureError: nothing is written then, and what was there stays.
+    """
+    contender, proof = winner.contender, winner.proof
+    built, target = contender.trial.built, contender.lane.target
+    problem = _missed(job, winner)
+    out = group.out.with_name(f"{group.out.stem}.missed{group.out.suffix}") if problem else group.out
+    recipe_digest = job.recipe_digest(target)
+    digest = package.write(
+        out,
+        job.original,
+        target,
+        built,
+        proof,
+        recipe_digest=recipe_digest,
+        preprocessing=job.preprocessing_json,
+        because=because,
+    )
+    if winner.latency is not None and winner.latency.record is not None:
+        subject = replace(winner.latency.record.subject, bundle_sha256=digest)
+        append_record(record_path(out), replace(winner.latency.record, subject=subject))
+    remedy = f"It is in {out}. Allow more, give more calibration data, or leave --precision to auto."
+    return TargetReport(
+        target=target.name,
+        exit_code=ExitCode.LIMIT_MISSED if problem else ExitCode.OK,
+        bundle=out,
+        digest=digest,
+        precision=built.choice.precision,
+        candidate=built.choice.title,
+        size_bytes=built.artifact.size_bytes,
+        original_bytes=job.original.size_bytes,
+        accuracy=proof.accuracy,
+        problem=problem,
+        remedy=remedy if problem else "",
+        notes=(*winner.warnings, *_marks(winner), *package.float_notes(built.journal)),
+        recipe_digest=recipe_digest,
+        plan_digest=built.choice.digest,
+    )
+
+
+def _missed(job: Job, winner: Winner) -> str:
+    """Which stated limit was missed, and by how much; empty when none was."""
+    problems = []
+    accuracy, limits = winner.proof.accuracy, winner.proof.limits
+    if limits.drop_met is False and accuracy is not None and accuracy.drop is not None:
+        over = accuracy.drop - job.request.budget.max_drop
+        problems.append(f"the best found loses {accuracy.drop:.4f} of {job.metric}, {over:.4f} more than --max-drop")
+    if winner.latency is not None and winner.latency.met is False:
+        problems.append(winner.latency.text)
+    name = winner.contender.lane.target.name
+    return f"{name}: {'; '.join(problems)}" if problems else ""
+
+
+def _marks(winner: Winner) -> list[str]:
+    presence = winner.contender.lane.presence
+    kept = winner.contender.trial.choice.kept_float
+    artifact = winner.contender.trial.built.artifact
+    lines = [] if presence.mark == "measured" else [f"{presence.mark}: {presence.reason}"]
+    lines += [f"the engine is not built yet: {artifact.pending}"] if artifact.pending else []
+    lines += artifact.remarks
+    built = winner.contender.trial.built
+    if shortfall := winner.proof.executed.shortfall(built.choice.precision):
+        lines.append(shortfall)
+    if winner.latency is not None and winner.latency.met is not False:
+        lines.append(winner.latency.text)
+    layers = "1 layer stays" if len(kept) == 1 else f"{len(kept)} layers stay"
+    return [*lines, *([f"{layers} float to keep the accuracy: {', '.join(kept)}"] if kept else [])]
