@@ -9,11 +9,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from edgewright.compiler.graphs import MICROSOFT, STANDARD_DOMAINS, constant, opset_of
+from edgewright.compiler.graphs import MICROSOFT, STANDARD_DOMAINS, constant, is_standard, opset_of
+from edgewright.compiler.half_codes import FIRST_OPSET, converts_codes
 from edgewright.compiler.numeric_gate import exposed
 from edgewright.compiler.site import Absent, Site
 from edgewright.core.errors import EdgewrightError
 from edgewright.core.model import OnnxModel
+from edgewright.targets.schema import QuantScheme, Target
 
 LARGEST_FLOAT16 = 65504.0
 HEADROOM = 4.0
@@ -28,7 +30,7 @@ _CONTRIBUTED = frozenset(
 NEEDS_FLOAT32 = {
     **dict.fromkeys(("If", "Loop", "Scan", "SequenceMap"), "its bodies stay as they are"),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), "errors of a recurrent layer add up from step to step"),
-    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"), "scales stay in float32"),
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"), "its scales are computed"),
     **dict.fromkeys(("Range", "CumSum"), "its error grows with its length"),
     **dict.fromkeys(("NonMaxSuppression", "RoiAlign", "Resize", "GridSample"), "coordinates need more than 11 bits"),
     **dict.fromkeys(("DFT", "STFT", "MelWeightMatrix"), "runtimes compute it in float32 only"),
@@ -36,6 +38,15 @@ NEEDS_FLOAT32 = {
     **dict.fromkeys(("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), "its type is fixed"),
 }
 """Operators that stay in float32, each with the reason."""
+
+
+HALF_PRECISIONS = {"fp16": "float16", "bf16": "bfloat16"}
+
+
+def written_half(target: Target, scheme: QuantScheme) -> str | None:
+    """The 16-bit type that has to be written into the graph for what ``scheme`` leaves unquantised, or None."""
+    rest = scheme.float_rest
+    return None if rest in target.hinted_precisions else HALF_PRECISIONS.get(rest)
 
 
 def half_slots(node: ir.Node, opset: int, half: ir.DataType) -> tuple[set[int], set[int]] | str:
@@ -80,14 +91,15 @@ def _formal(parameters: Iterable[onnx.defs.OpSchema.FormalParameter], index: int
 
 def constant_problem(node: ir.Node, half: ir.DataType) -> str:
     """Why a constant of ``node`` cannot be written in ``half``, or nothing."""
-    for value in node.inputs:
+    for index, value in enumerate(node.inputs):
         array = constant(value) if value is not None and value.dtype == ir.DataType.FLOAT else None
         if array is None or array.size == 0:
             continue
         largest = float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
         if half == ir.DataType.FLOAT16 and largest > LARGEST_FLOAT16:
             return "a constant of it is too large for float16"
-        if half == ir.DataType.FLOAT16 and 0 < largest < SMALLEST_NORMAL_FLOAT16:
+        added = index == 2 and is_standard(node, "Conv", "ConvTranspose", "Gemm")  # a bias rounds by 2**-25 at most
+        if half == ir.DataType.FLOAT16 and 0 < largest < SMALLEST_NORMAL_FLOAT16 and not added:
             return "a constant of it is too small for float16"
     return ""
 
@@ -98,7 +110,13 @@ def overflowing(model: OnnxModel, site: Site) -> tuple[dict[str, float], str]:
         return {}, site.run.reason
     if isinstance(site.samples, Absent):
         return {}, site.samples.reason
-    names = [value.name for node in model.ir.graph for value in node.outputs if value.name and _is_float(value)]
+    names = [
+        value.name
+        for node in model.ir.graph
+        if not (is_standard(node, "DequantizeLinear") and constant(node.inputs[0]) is not None)
+        for value in node.outputs
+        if value.name and _is_float(value)
+    ]
     found: dict[str, float] = {}
     for start in range(0, len(names), _TENSORS_PER_RUN):
         part = names[start : start + _TENSORS_PER_RUN]
@@ -118,6 +136,8 @@ def overflowing(model: OnnxModel, site: Site) -> tuple[dict[str, float], str]:
 def opset_for(model: ir.Model, half: ir.DataType) -> int:
     """The lowest opset at which every operator used takes ``half``, as far as that can be had by raising it."""
     opset = opset_of(model)
+    if any(converts_codes(node) for node in model.graph):
+        opset = max(opset, FIRST_OPSET)
     if half != ir.DataType.BFLOAT16:
         return opset
     wanted = "tensor(bfloat16)"

@@ -5,6 +5,9 @@
 2. For float16, real samples are run through the float32 model first: a node that reads or writes a value of more than a
    quarter of 65504 stays in float32, because other data may be larger. Without samples the journal says so.
 3. Casts stand where the two meet, one per tensor and type. Bodies of If and Loop stay as they are.
+4. Behind quantisation, 16 bits are what the scheme leaves its rest in: a DequantizeLinear gives each reader the type
+   it computes in, with a scale of that type, so that no Cast stands between codes and their reader. A QuantizeLinear
+   takes what comes, a float32 input of the graph too; both scales of a pair are the same number.
 """
 
 from __future__ import annotations
@@ -17,7 +20,15 @@ import numpy as np
 import onnx_ir as ir
 
 from edgewright.compiler.graphs import constant, int_attribute, is_standard
-from edgewright.compiler.half_precision import constant_problem, half_slots, opset_for, overflowing
+from edgewright.compiler.half_codes import codes_problem, converts_codes, narrow_quantizers, round_scales, stored_reals
+from edgewright.compiler.half_precision import (
+    HALF_PRECISIONS,
+    constant_problem,
+    half_slots,
+    opset_for,
+    overflowing,
+    written_half,
+)
 from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
 from edgewright.compiler.rewriting import Rewriting
 from edgewright.compiler.shape_inference import infer_shapes
@@ -26,7 +37,6 @@ from edgewright.core.model import OnnxModel
 from edgewright.targets.schema import Target
 
 _TYPES = {"float16": ir.DataType.FLOAT16, "bfloat16": ir.DataType.BFLOAT16}
-_PRECISIONS = {"fp16": "float16", "bf16": "bfloat16"}
 _INTEGERS = frozenset({ir.DataType.BOOL, ir.DataType.INT32, ir.DataType.INT64, ir.DataType.UINT8, ir.DataType.INT8})
 
 
@@ -52,8 +62,11 @@ class CastHalf(Pass[OnnxModel, OnnxModel]):
 
     @classmethod
     def wanted(cls, target: Target, precision: str) -> str | None:
-        """For a 16-bit precision that the runtime does not reach from float32 by itself."""
-        if precision not in _PRECISIONS:
+        """For a 16-bit precision, or codes whose rest has one, that the runtime does not reach by itself."""
+        if precision in ("int8", "fp8"):
+            rest = _rest(target, precision)
+            return None if rest else f"the precision is {precision}, and the rest needs no 16-bit type written"
+        if precision not in HALF_PRECISIONS:
             return f"the precision is {precision}"
         if precision in target.hinted_precisions:
             return f"{target.name} computes in {precision} from a float32 model when told to"
@@ -61,9 +74,8 @@ class CastHalf(Pass[OnnxModel, OnnxModel]):
 
     @classmethod
     def options_for(cls, target: Target, precision: str) -> CastHalfOptions:
-        """The type that the precision names."""
-        del target
-        return CastHalfOptions(_PRECISIONS.get(precision, "float16"))
+        """The type that the precision names, or that the preferred scheme of its codes leaves the rest in."""
+        return CastHalfOptions(HALF_PRECISIONS.get(precision) or _rest(target, precision) or "float16")
 
     def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
         """The same graph computing in 16 bits where it can."""
@@ -71,15 +83,20 @@ class CastHalf(Pass[OnnxModel, OnnxModel]):
         assert isinstance(options, CastHalfOptions)
         half = _TYPES[options.dtype]
         work = Rewriting(model)
-        if any(value.dtype is None for node in work.model.graph for value in node.outputs if value.name):
-            infer_shapes(work)
         if problem := work.reach_opset(opset_for(work.model, half), site.target.opset[1]):
             work.skipped("graph", f"some operators stay in float32: {problem}")
+        if any(value.dtype is None for node in work.model.graph for value in node.outputs if value.name):
+            infer_shapes(work)
         chosen = _choose(work, options, site)
         if chosen:
             _Casting(work, half).apply(chosen)
             work.did("graph", f"{len(chosen)} nodes compute in {options.dtype}", len(chosen))
         return work.outcome()
+
+
+def _rest(target: Target, precision: str) -> str | None:
+    rule = target.fp8 if precision == "fp8" else target.int8
+    return written_half(target, rule.schemes[0]) if rule is not None and rule.schemes else None
 
 
 Slots = tuple[ir.Node, set[int], set[int]]
@@ -89,6 +106,8 @@ def _choose(work: Rewriting, options: CastHalfOptions, site: Site) -> list[Slots
     half = _TYPES[options.dtype]
     candidates: list[Slots] = []
     for node in work.model.graph:
+        if converts_codes(node):
+            continue
         slots = (set(), {0}) if _makes_float_of_integers(node) else half_slots(node, work.opset, half)
         if isinstance(slots, str):
             work.skipped(node.name, f"stays in float32: {slots}")
@@ -96,7 +115,7 @@ def _choose(work: Rewriting, options: CastHalfOptions, site: Site) -> list[Slots
             continue
         elif node.name in options.keep_float or node.op_type in options.keep_float:
             work.skipped(node.name, "stays in float32: it is named in keep_float")
-        elif problem := constant_problem(node, half):
+        elif problem := constant_problem(node, half) or codes_problem(node, half, work.opset):
             work.skipped(node.name, f"stays in float32: {problem}")
         else:
             candidates.append((node, *slots))
@@ -130,12 +149,14 @@ def _too_large(work: Rewriting, node: ir.Node, large: dict[str, float]) -> bool:
 class _Casting:
     def __init__(self, work: Rewriting, half: ir.DataType) -> None:
         self.work, self.half = work, half
+        self.made: set[ir.Value] = set()
         self.halves: dict[ir.Value, ir.Value] = {}
         self.graph = work.model.graph
 
     def apply(self, chosen: list[Slots]) -> None:
-        made = {node.outputs[index] for node, _, outputs in chosen for index in outputs}
+        self.made = made = {node.outputs[index] for node, _, outputs in chosen for index in outputs}
         reads: dict[ir.Node, set[int]] = {node: inputs for node, inputs, _ in chosen}
+        round_scales(self.graph, self.half)
         for node, inputs, _ in chosen:
             for index in sorted(inputs):
                 value = node.inputs[index]
@@ -143,6 +164,12 @@ class _Casting:
                     node.replace_input_with(index, self._as_half(value))
             if is_standard(node, "Cast"):
                 node.attributes["to"] = ir.AttrInt64("to", self.half.value)
+        for node in list(narrow_quantizers(self.graph, self.half, made)):
+            scale = node.inputs[1]
+            assert scale is not None
+            node.replace_input_with(1, self._as_half(scale))
+            reads[node] = {0}
+        reads.update({node: {0} for node in self.graph if is_standard(node, "Cast") and node.inputs[0] in made})
         for value in [value for node in self.graph for value in node.outputs if value in made]:
             self._keep_float_readers(value, reads)
         for value in made:
@@ -154,8 +181,13 @@ class _Casting:
         """``value`` in 16 bits: another initializer, or a Cast right behind what makes it."""
         if value in self.halves:
             return self.halves[value]
-        array = constant(value)
-        if array is not None and value.is_initializer():
+        array, maker = constant(value), value.producer()
+        source = maker.inputs[0] if maker is not None and is_standard(maker, "Cast") else None
+        if source is not None and (source in self.made or source.dtype == self.half):
+            result = source
+        elif maker is not None and is_standard(maker, "DequantizeLinear") and converts_codes(maker):
+            result = self._dequantized(maker)
+        elif array is not None and value.is_initializer():
             with np.errstate(over="ignore"):
                 narrow = array.astype(self.half.numpy())
             near = next(iter(value.uses())).node
@@ -165,6 +197,25 @@ class _Casting:
             result = self._cast(value, self.half, f"{value.name}.half")
         self.halves[value] = result
         return result
+
+    def _dequantized(self, node: ir.Node) -> ir.Value:
+        """What a DequantizeLinear makes, in 16 bits: a constant for int32 codes, else another one's result."""
+        value, scale, codes = node.outputs[0], node.inputs[1], node.inputs[0]
+        assert scale is not None
+        assert codes is not None
+        self.work.orphan(value)
+        if codes.dtype == ir.DataType.INT32 and (reals := stored_reals(node)) is not None:
+            return self.work.constant(self.graph[0], f"{value.name}.half", reals.astype(self.half.numpy()), self.half)
+        output = ir.Value(
+            name=self.work.unique(f"{value.name}.half"),
+            type=ir.TensorType(self.half),
+            shape=copy.copy(value.shape),
+        )
+        inputs = [codes, self._as_half(scale), *node.inputs[2:]]
+        attributes = [copy.copy(attribute) for attribute in node.attributes.values()]
+        name = self.work.unique(f"{node.name}.half")
+        self.graph.insert_after(node, ir.Node("", "DequantizeLinear", inputs, attributes, outputs=[output], name=name))
+        return output
 
     def _keep_float_readers(self, value: ir.Value, reads: dict[ir.Node, set[int]]) -> None:
         """Gives a float32 copy of a 16-bit value to graph outputs and to whatever reads it in float32."""

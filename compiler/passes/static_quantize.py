@@ -1,4 +1,4 @@
-"""Static int8: activations on grids fixed by calibration, weights as int8 codes, written as Q/DQ pairs."""
+"""Static int8 and fp8: activations on grids fixed by calibration, weights as codes, written as Q/DQ pairs."""
 
 from __future__ import annotations
 
@@ -28,13 +28,20 @@ class StaticQuantize(Pass[OnnxModel, OnnxModel], Tunable):
 
     @classmethod
     def wanted(cls, target: Target, precision: str) -> str | None:
-        """Only for int8 on a target whose preferred scheme is static."""
-        if precision != "int8":
+        """Only for int8 and fp8 on a target whose preferred scheme is static."""
+        if precision not in ("int8", "fp8"):
             return f"the precision is {precision}"
-        if target.int8 is None or not target.int8.schemes:
-            return f"{target.name} has no int8"
-        first = target.int8.schemes[0]
+        rule = target.fp8 if precision == "fp8" else target.int8
+        if rule is None or not rule.schemes:
+            return f"{target.name} has no {precision}"
+        first = rule.schemes[0]
         return None if first.kind == "static" else f"{target.name} prefers the {first.kind} scheme '{first.name}'"
+
+    @classmethod
+    def options_for(cls, target: Target, precision: str) -> StaticOptions:
+        """Which of the target's rules the precision names."""
+        del target
+        return StaticOptions(codes="fp8" if precision == "fp8" else "int8")
 
     def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
         """Quantises a copy of ``model``.
@@ -44,7 +51,7 @@ class StaticQuantize(Pass[OnnxModel, OnnxModel], Tunable):
             BadInputError: an activation is not finite on a sample.
         """
         plan = make_plan(model, self.options, site)
-        notes = describe(plan.graph, plan.placement.nodes, plan.placement.refused, plan.scheme)
+        notes = describe(plan.graph, plan.placement.nodes, plan.placement.refused, plan.scheme, self.options.codes)
         if not plan.placement.ops:
             return Outcome(model, 0, notes)
         notes += saturation_notes(find_saturation(plan, site), plan.policy.rule)

@@ -1,4 +1,4 @@
-"""Writes Q/DQ pairs, int8 weights and int32 biases into a graph, as a placement and its grids say."""
+"""Writes Q/DQ pairs, 8-bit weights and biases into a graph, as a placement and its grids say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import onnx_ir as ir
 from edgewright.compiler.graphs import is_standard, sole_consumer
 from edgewright.compiler.quantization.construction import GraphBuilder
 from edgewright.compiler.quantization.existing import OwnPair, own_pair, same_grid
-from edgewright.compiler.quantization.grid import SMALLEST_PRODUCT, Grid, grid_over
+from edgewright.compiler.quantization.grid import FLOAT8, SMALLEST_PRODUCT, Grid, grid_over
 from edgewright.compiler.quantization.placement import Placement
 from edgewright.compiler.quantization.prepare import numbers
 from edgewright.compiler.quantization.quantized_op import QuantizedOp, is_constant
@@ -26,6 +26,13 @@ class WeightPolicy:
     rule: QuantRule
     clip: bool = False
     """Search each weight scale for the least squared error."""
+    scales: str = "float32"
+    """The type that scales will be written in."""
+
+    @property
+    def bias_in_codes(self) -> bool:
+        """Whether biases become int32 codes on the accumulator's grid; a sum of float8 products has none."""
+        return self.rule.bias == "int32" and self.rule.weight != FLOAT8
 
 
 def insert(graph: ir.Graph, placement: Placement, grids: Mapping[ir.Value, Grid], policy: WeightPolicy) -> None:
@@ -70,10 +77,18 @@ def quantized_weight(op: QuantizedOp, input_grid: Grid, policy: WeightPolicy) ->
     axis = weight_axis(op, policy.rule)
     reach = np.abs(weight).max(axis=tuple(index for index in range(weight.ndim) if index != axis))
     floor = np.full(1, SMALLEST_PRODUCT / float(input_grid.scale))
-    if op.bias is not None:
+    if op.bias is not None and policy.bias_in_codes:
         bias = numbers(op.node.inputs[op.bias])
         floor = np.maximum(floor, bias_floor(bias, float(input_grid.scale), np.broadcast_to(reach, bias.shape)))
-    return quantize_weight(weight, axis, bits=weight_bits(policy.rule), clip=policy.clip, floor=floor)
+    return quantize_weight(
+        weight,
+        axis,
+        bits=weight_bits(policy.rule),
+        clip=policy.clip,
+        floor=floor,
+        dtype=policy.rule.weight,
+        scales=policy.scales,
+    )
 
 
 def weight_axis(op: QuantizedOp, rule: QuantRule) -> int | None:
@@ -96,7 +111,7 @@ def _write_constants(op: QuantizedOp, grids: Mapping[ir.Value, Grid], policy: We
         if value is not None and is_constant(value):
             reals = numbers(value)
             low, high = float(reals.min(initial=0.0)), float(reals.max(initial=0.0))
-            grid = grid_over(low, high, policy.rule.activation, policy.rule.activation_symmetric)
+            grid = grid_over(low, high, policy.rule.activation, policy.rule.activation_symmetric, policy.scales)
             writer.store(node, index, QuantizedTensor(grid.codes(reals), grid))
     source = node.inputs[op.activations[0]]
     if op.weight is None or source is None:
@@ -104,7 +119,7 @@ def _write_constants(op: QuantizedOp, grids: Mapping[ir.Value, Grid], policy: We
     weight = quantized_weight(op, grids[source], policy)
     assert weight is not None
     writer.store(node, op.weight, weight)
-    if op.bias is not None:
+    if op.bias is not None and policy.bias_in_codes:
         bias = numbers(node.inputs[op.bias])
         writer.store(node, op.bias, quantize_bias(bias, float(grids[source].scale), weight.grid))
 

@@ -36,7 +36,11 @@ _HEAVY = frozenset({kind for kind, operator in OPERATORS.items() if operator.rol
 
 
 def describe(
-    graph: ir.Graph, quantized: frozenset[ir.Node], refused: Mapping[str, str], scheme: QuantScheme
+    graph: ir.Graph,
+    quantized: frozenset[ir.Node],
+    refused: Mapping[str, str],
+    scheme: QuantScheme,
+    codes: str = "int8",
 ) -> tuple[Note, ...]:
     """One note with the quantised share, one for each reason why operators stay float.
 
@@ -45,6 +49,7 @@ def describe(
         quantized: the nodes that become integer, and the clamps that go with them.
         refused: node name -> why it does not, though the scheme names its kind.
         scheme: which kinds were asked for.
+        codes: ``int8`` or ``fp8``.
     """
     reasons: dict[tuple[str, str], list[str]] = {}
     for node in graph:
@@ -53,7 +58,7 @@ def describe(
         reason = refused.get(node.name or "") or _reason(node, scheme)
         if reason:
             reasons.setdefault((node.op_type, reason), []).append(node.name or "")
-    notes = [Note("did", "", _share(graph, quantized))] if quantized else []
+    notes = [Note("did", "", f"{codes}: {_share(graph, quantized)}")] if quantized else []
     notes += [_note(kind, reason, nodes) for (kind, reason), nodes in sorted(reasons.items())]
     return tuple(notes)
 
@@ -91,11 +96,11 @@ def _share(graph: ir.Graph, quantized: frozenset[ir.Node]) -> str:
         work = multiplications(node)
         if work is None:
             count = sum(node in quantized for node in heavy)
-            return f"int8: {len(quantized)} operators, {count} of {len(heavy)} convolutions and matrix products"
+            return f"{len(quantized)} operators, {count} of {len(heavy)} convolutions and matrix products"
         total += work
         inside += work if node in quantized else 0
     share = inside / total if total else 1.0
-    return f"int8: {len(quantized)} operators with {share:.1%} of the multiplications"
+    return f"{len(quantized)} operators with {share:.1%} of the multiplications"
 
 
 def _reason(node: ir.Node, scheme: QuantScheme) -> str | None:

@@ -8,13 +8,14 @@ from typing import Literal
 
 import onnx_ir as ir
 
+from edgewright.compiler.half_precision import written_half
 from edgewright.compiler.quantization.calibration import Observation, calibrate, merged
 from edgewright.compiler.quantization.correction import correct_biases
 from edgewright.compiler.quantization.existing import own_pair
 from edgewright.compiler.quantization.grid import Grid
 from edgewright.compiler.quantization.insertion import WeightPolicy
 from edgewright.compiler.quantization.placement import Placement, place
-from edgewright.compiler.quantization.prepare import prepare
+from edgewright.compiler.quantization.prepare import FIRST_OPSET, TYPED_OPSET, prepare
 from edgewright.compiler.quantization.ranges import choose_grid
 from edgewright.compiler.quantization.sensitivity import unfit
 from edgewright.compiler.quantization.smoothing import smooth
@@ -26,7 +27,7 @@ from edgewright.targets.schema import QuantRule, QuantScheme, Target
 
 @dataclass(frozen=True)
 class StaticOptions:
-    """How static int8 is written; the defaults are what the target prefers."""
+    """How static codes are written; the defaults are what the target prefers."""
 
     scheme: str = ""
     """Name of one of the target's static schemes; empty for the first of them."""
@@ -43,10 +44,14 @@ class StaticOptions:
     """Take the mean error that rounding the weights makes out of the bias."""
     samples: int = 256
     """At most so many calibration samples are used."""
+    codes: Literal["int8", "fp8"] = "int8"
+    """Which of the target's rules is followed."""
 
     def __post_init__(self) -> None:
         if self.ranges not in ("mse", "minmax", "percentile"):
             raise ValueError(f"ranges: '{self.ranges}' is none of mse, minmax, percentile")
+        if self.codes not in ("int8", "fp8"):
+            raise ValueError(f"codes: '{self.codes}' is neither int8 nor fp8")
         if not 90.0 < self.percentile <= 100.0:
             raise ValueError(f"percentile: {self.percentile} is not in (90, 100]")
         if not 0.0 <= self.smooth <= 1.0:
@@ -80,8 +85,11 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
         UsageError: the target has no such scheme, or there are no calibration samples.
         BadInputError: an activation is not finite on a sample.
     """
-    rule, scheme = scheme_of(site.target, "static", options.scheme)
-    prepared = prepare(model, pool_means="GlobalAveragePool" in scheme.op_kinds)
+    rule, scheme = scheme_of(site.target, "static", options.scheme, options.codes)
+    scales = written_half(site.target, scheme) or "float32"
+    least = TYPED_OPSET if options.codes == "fp8" else FIRST_OPSET
+    opset = TYPED_OPSET if scales != "float32" and site.target.opset[1] >= TYPED_OPSET else least
+    prepared = prepare(model, pool_means="GlobalAveragePool" in scheme.op_kinds, opset=opset, least=least)
     # As if nothing were kept in float: that way all trials with other layers kept share one calibration.
     everything = place(prepared.ir.graph, scheme, frozenset(), frozenset())
     if everything.ops:
@@ -94,13 +102,13 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
     found_unfit: dict[str, str] = {}
     while placement.ops:
         observed = _observed(prepared, placement, site, options.samples)
-        grids = _grids(placement, observed, rule, options)
-        more = unfit(placement, observed, grids)
+        grids = _grids(placement, observed, rule, options, scales)
+        more = unfit(placement, observed, grids, scales)
         if not more:
             break
         found_unfit.update(more)
         placement, grids = place(prepared.ir.graph, scheme, *keep, found_unfit), {}
-    policy = WeightPolicy(rule)
+    policy = WeightPolicy(rule, scales=scales)
     if options.bias_correction:
         correct_biases(prepared, placement, grids, policy, site=site, limit=options.samples)
         prepared = replace(prepared)
@@ -119,11 +127,18 @@ def _observed(model: OnnxModel, placement: Placement, site: Site, limit: int) ->
 
 
 def _grids(
-    placement: Placement, observed: Mapping[ir.Value, Observation], rule: QuantRule, options: StaticOptions
+    placement: Placement,
+    observed: Mapping[ir.Value, Observation],
+    rule: QuantRule,
+    options: StaticOptions,
+    scales: str,
 ) -> dict[ir.Value, Grid]:
     """The grid of each tensor of ``placement``: its own where the model brought one, else the observed range's."""
     form = rule.activation, rule.activation_symmetric
-    chosen = {group: choose_grid(seen, *form, options.ranges, options.percentile) for group, seen in observed.items()}
+    chosen = {
+        group: choose_grid(seen, *form, options.ranges, options.percentile, scales=scales)
+        for group, seen in observed.items()
+    }
     for value, group in placement.grids.items():
         if (pair := own_pair(value)) is not None:
             chosen[group] = pair.grid
@@ -145,19 +160,19 @@ def _seen(observations: Sequence[Observation], name: str) -> Observation:
     return together
 
 
-def scheme_of(target: Target, kind: str, name: str) -> tuple[QuantRule, QuantScheme]:
-    """The target's rule and its scheme of ``kind`` called ``name``, or the first one when that is empty.
+def scheme_of(target: Target, kind: str, name: str, codes: str = "int8") -> tuple[QuantRule, QuantScheme]:
+    """The target's rule for ``codes`` and its scheme of ``kind`` called ``name``, or the first one when that is empty.
 
     Raises:
         UsageError: when there is none; the message lists those there are.
     """
-    rule = target.int8
+    rule = target.fp8 if codes == "fp8" else target.int8
     if rule is None:
-        raise UsageError(f"{target.name} has no int8", "Choose another precision or target.")
+        raise UsageError(f"{target.name} has no {codes}", "Choose another precision or target.")
     schemes = {scheme.name: scheme for scheme in rule.schemes if scheme.kind == kind}
     if name == "" and schemes:
         return rule, next(iter(schemes.values()))
     if name not in schemes:
         listed = ", ".join(schemes) or "none"
-        raise UsageError(f"{target.name} has no {kind} int8 scheme '{name}'", f"There are: {listed}.")
+        raise UsageError(f"{target.name} has no {kind} {codes} scheme '{name}'", f"There are: {listed}.")
     return rule, schemes[name]

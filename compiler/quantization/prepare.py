@@ -15,9 +15,15 @@ from edgewright.core.model import OnnxModel
 
 FIRST_OPSET = 13
 """The first opset whose Q/DQ take one scale per channel."""
+TYPED_OPSET = 19
+"""The first whose Q/DQ have 16-bit scales and float8 codes: https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html"""
+_TYPED_IR = 9
+"""The IR version of that opset, which brought float8."""
 
 
-def prepare(model: OnnxModel, *, pool_means: bool = False) -> OnnxModel:
+def prepare(
+    model: OnnxModel, *, pool_means: bool = False, opset: int = FIRST_OPSET, least: int = FIRST_OPSET
+) -> OnnxModel:
     """An equivalent copy of ``model`` that can be quantised.
 
     Every node of the main graph has a name afterwards, the same on every call for the same model: ``keep_float`` and
@@ -26,17 +32,23 @@ def prepare(model: OnnxModel, *, pool_means: bool = False) -> OnnxModel:
     Args:
         model: stays as it is.
         pool_means: write means over height and width as GlobalAveragePool, where that has an integer kernel.
+        opset: what the result has at least, where the model can be converted.
+        least: what it must have.
 
     Raises:
         UnavailableError: the model's opset is too old and cannot be raised.
     """
-    upgraded = upgrade_opset(model, FIRST_OPSET)
-    if opset_of(upgraded.ir) < FIRST_OPSET:
+    upgraded = upgrade_opset(model, opset)
+    if opset_of(upgraded.ir) < least < opset:
+        upgraded = upgrade_opset(model, least)
+    if opset_of(upgraded.ir) < least:
         raise UnavailableError(
-            f"int8 needs opset {FIRST_OPSET}, and {model.name} of opset {opset_of(model.ir)} cannot be converted",
+            f"its codes need opset {least}, and {model.name} of opset {opset_of(model.ir)} cannot be converted",
             "Export the model again with a newer opset, or compile in float.",
         )
     copy = working_copy(upgraded)
+    if opset_of(copy) >= TYPED_OPSET:
+        copy.ir_version = max(copy.ir_version or 0, _TYPED_IR)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
     # Up to IR version 3 initializers had to be listed as inputs too; a weight that can be overridden cannot be int8.
     copy.graph.inputs[:] = [value for value in copy.graph.inputs if not value.is_initializer()]

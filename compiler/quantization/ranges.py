@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from edgewright.compiler.quantization.calibration import Observation
-from edgewright.compiler.quantization.grid import LIMITS, Grid, grid_over
+from edgewright.compiler.quantization.grid import FLOAT8, LIMITS, Grid, grid_over
 
 Method = Literal["minmax", "percentile", "mse"]
 
@@ -16,26 +16,34 @@ _SHRINK = np.linspace(1.0, 0.1, 46)
 
 
 def choose_grid(
-    observation: Observation, dtype: str, symmetric: bool, method: Method, percentile: float = 99.99
+    observation: Observation,
+    dtype: str,
+    symmetric: bool,
+    method: Method,
+    percentile: float = 99.99,
+    *,
+    scales: str = "float32",
 ) -> Grid:
     """The grid for a tensor that was seen as ``observation``.
 
     Args:
         observation: from calibration.
-        dtype: ``uint8`` or ``int8``.
+        dtype: ``uint8``, ``int8`` or ``float8e4m3fn``.
         symmetric: zero point in the middle.
         method: ``minmax`` spans all that was seen; ``percentile`` cuts both tails; ``mse`` cuts where the squared
-            error over the histogram, rounding and clipping together, is least.
+            error over the histogram, rounding and clipping together, is least. Codes in float8 are as fine for small
+            values whatever the ends: there it spans all.
         percentile: of the distribution, for that method; 99.99 cuts 0.005 % at each end.
+        scales: the type the scale will be written in; see :func:`written`.
     """
     low, high = observation.minimum, observation.maximum
     if observation.counts.sum() == 0:
-        return grid_over(low, high, dtype, symmetric)
+        return grid_over(low, high, dtype, symmetric, scales)
     if method == "percentile":
         low, high = _percentiles(observation, percentile)
-    elif method == "mse":
+    elif method == "mse" and dtype != FLOAT8:
         low, high = _least_error(observation, dtype, symmetric)
-    return grid_over(low, high, dtype, symmetric)
+    return grid_over(low, high, dtype, symmetric, scales)
 
 
 def _percentiles(observation: Observation, percentile: float) -> tuple[float, float]:

@@ -69,4 +69,4 @@ def _anchor(value: ir.Value, found: Mapping[ir.Node, QuantizedOp]) -> ir.Node | 
         if len(others) != 1 or len(node.inputs) != 2 or len(others[0].uses()) != 1 or others[0].is_graph_output():
             return None
         node = others[0].producer()
-    return node if node in found and found[node].operator.role is Role.ANCHOR else None
+    return node if node is not None and node in found and found[node].operator.role is Role.ANCHOR else None

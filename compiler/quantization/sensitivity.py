@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgewright.compiler.quantization.calibration import Observation
-from edgewright.compiler.quantization.grid import SMALLEST_PRODUCT, Grid
+from edgewright.compiler.quantization.grid import SCALE_TYPES, SMALLEST_PRODUCT, Grid
 from edgewright.compiler.quantization.placement import Placement
 from edgewright.compiler.quantization.prepare import numbers
 from edgewright.compiler.quantization.quantized_op import QuantizedOp
@@ -23,7 +23,10 @@ LOST_SHARE = 0.6
 
 
 def unfit(
-    placement: Placement, observed: Mapping[ir.Value, Observation], grids: Mapping[ir.Value, Grid]
+    placement: Placement,
+    observed: Mapping[ir.Value, Observation],
+    grids: Mapping[ir.Value, Grid],
+    scales: str = "float32",
 ) -> dict[str, str]:
     """The operators of ``placement`` that had better stay float: name -> reason.
 
@@ -31,6 +34,7 @@ def unfit(
         placement: what was to be quantised.
         observed: for each group's tensor, what its members were seen to hold.
         grids: for each tensor.
+        scales: the type that scales are written in.
     """
     lost = {group: _lost(seen, grids[group]) for group, seen in observed.items()}
     found = {}
@@ -38,8 +42,8 @@ def unfit(
         worst = max((lost[placement.grids[value]] for value in _touched(op, placement)), default=0.0)
         if worst > LOST_SHARE:
             found[op.node.name or ""] = f"{worst:.0%} of the values it reads or makes would round to zero"
-        elif op.weight is not None and _too_small(op, grids):
-            found[op.node.name or ""] = "its numbers are too small for the scales of int8"
+        elif op.weight is not None and _too_small(op, grids, scales):
+            found[op.node.name or ""] = f"its numbers are too small for scales in {scales}"
     return found
 
 
@@ -51,12 +55,14 @@ def _touched(op: QuantizedOp, placement: Placement) -> Iterator[ir.Value]:
 
 def _lost(seen: Observation, grid: Grid) -> float:
     filled = int(seen.counts.sum())
-    return float(seen.counts[np.abs(seen.centres) < float(grid.scale) / 2].sum()) / filled if filled else 0.0
+    return float(seen.counts[np.abs(seen.centres) < grid.finest].sum()) / filled if filled else 0.0
 
 
-def _too_small(op: QuantizedOp, grids: Mapping[ir.Value, Grid]) -> bool:
+def _too_small(op: QuantizedOp, grids: Mapping[ir.Value, Grid], scales: str) -> bool:
     """True when most of the weight's scales would have to be coarser than its numbers want."""
     assert op.weight is not None
     weight = np.abs(numbers(op.node.inputs[op.weight]))
     reach = float(weight.max(initial=0.0))
-    return 0.0 < reach / 127 < SMALLEST_PRODUCT / float(grids[op.read[0]].scale) if op.read else False
+    if not op.read:
+        return False
+    return 0.0 < reach / 127 < max(SMALLEST_PRODUCT / float(grids[op.read[0]].scale), SCALE_TYPES[scales])

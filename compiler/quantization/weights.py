@@ -1,4 +1,4 @@
-"""Weights as int8 codes with a scale per channel, and biases as int32 codes on the accumulator's own grid."""
+"""Weights as 8-bit codes with a scale per channel, and biases as int32 codes on the accumulator's own grid."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgewright.compiler.quantization.grid import FloatArray, Grid
+from edgewright.compiler.quantization.grid import FLOAT8, LIMITS, FloatArray, Grid, written
 
 BIAS_REACH = float(1 << 30)
 """Largest bias code: half of int32, so that adding the products of a layer does not overflow."""
@@ -37,8 +37,10 @@ def quantize_weight(
     bits: int = 8,
     clip: bool = False,
     floor: npt.NDArray[np.float64] | None = None,
+    dtype: str = "int8",
+    scales: str = "float32",
 ) -> QuantizedTensor:
-    """Symmetric int8 codes of ``weight``, in [-127, 127] or, with 7 bits, in [-63, 63].
+    """Symmetric codes of ``weight``: int8 in [-127, 127] or, with 7 bits, in [-63, 63]; float8 in [-448, 448].
 
     Args:
         weight: float32, any shape, finite.
@@ -46,17 +48,21 @@ def quantize_weight(
         bits: 7 where sums of two u8 x s8 products must fit 16 bits.
         clip: search for the scale with the least squared error instead of spanning the largest weight.
         floor: the smallest scale, for each channel or for all; see :func:`bias_floor`.
+        dtype: ``int8`` or ``float8e4m3fn``.
+        scales: the type the scales will be written in; see :func:`written`.
     """
-    most = 2 ** (bits - 1) - 1
+    most = LIMITS[FLOAT8][1] if dtype == FLOAT8 else 2 ** (bits - 1) - 1
     others = tuple(index for index in range(weight.ndim) if index != axis)
     reach = np.abs(weight).max(axis=others) if axis is not None else np.abs(weight).max(initial=0.0)
     scale = np.asarray(reach, np.float64) / most
-    if clip:
+    if clip and dtype != FLOAT8:
         scale = scale * _best_shrink(weight, scale, axis, most)
     if floor is not None:
         scale = np.maximum(scale, floor if axis is not None else floor.max(initial=0.0))
-    scale = np.maximum(scale, SMALLEST_WEIGHT_SCALE).astype(np.float32)
-    grid = Grid(scale, np.zeros(scale.shape, np.int64), "int8", axis)
+    scale = written(np.maximum(scale, SMALLEST_WEIGHT_SCALE), scales)
+    grid = Grid(scale, np.zeros(scale.shape, np.int64), dtype, axis)
+    if dtype == FLOAT8:
+        return QuantizedTensor(grid.codes(weight), grid)
     shaped = scale.astype(np.float64).reshape([-1 if index == axis else 1 for index in range(weight.ndim)])
     codes = np.clip(np.rint(weight / shaped), -most, most).astype(np.int8)
     return QuantizedTensor(codes, grid)
