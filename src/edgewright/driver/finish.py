@@ -110,6 +110,7 @@ def finish_bundle(
         problem = _missed(draft, record, max_latency_ms)
         place = out.with_name(f"{out.stem}.missed{out.suffix}") if problem else out
         digest = draft.write(place)
+        size_bytes = artifact.size_bytes
     append_record(record_path(place), record)
     shortfall = found.shortfall(bundle.manifest.precision)
     return FinishReport(
@@ -117,7 +118,7 @@ def finish_bundle(
         out=place,
         digest=digest,
         parent=bundle.digest,
-        size_bytes=artifact.size_bytes,
+        size_bytes=size_bytes,
         error=error,
         executed=found,
         record=record,

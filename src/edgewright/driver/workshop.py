@@ -72,14 +72,20 @@ class Workshop:
             assert isinstance(model, OnnxModel)
             _require_quantised(choice, model, second)
             hint = choice.hint if choice.hint in self.target.hinted_precisions else "fp32"
-            artifact = self.backend.lower(model, target, self._folder(), hint)
+            artifact = self._built_here(self.backend.lower(model, target, self._folder(), hint))
             self._built[choice.digest] = Built(choice, model, passes, (*first, *second), artifact)
         return self._built[choice.digest]
 
     def _unpassed(self, choice: Choice, program: TorchFile) -> Built:
         """What the backend makes of the torch form."""
-        artifact = self.backend.lower(program, self.target, self._folder(), choice.hint)
+        artifact = self._built_here(self.backend.lower(program, self.target, self._folder(), choice.hint))
         return Built(choice, self.site.original, (), (), artifact)
+
+    def _built_here(self, artifact: Artifact) -> Artifact:
+        """On the device itself nothing is left for later."""
+        if not artifact.pending or self.elsewhere:
+            return artifact
+        return self.backend.complete(artifact, self.target, self._folder())
 
     def _folder(self) -> Path:
         return Path(tempfile.mkdtemp(prefix="engine-", dir=self.site.workdir))
