@@ -23,6 +23,7 @@ _PURPOSES: Mapping[str, str] = {
     "compile": "compile ONNX models",
     "torch": "compile PyTorch models",
     "openvino": "build and run OpenVINO engines",
+    "tensorrt-rtx": "build TensorRT-RTX engines on any machine, run them on a GeForce RTX or RTX PRO card",
     "images": "read folders of images",
     "metrics": "metrics beyond top-1, errors and agreement",
 }
@@ -33,7 +34,7 @@ class Item:
     """One thing that was looked at. ``state`` is ``ok``, ``missing``, ``old`` or ``note``; ``remedy`` a command."""
 
     area: str
-    """``packages``, ``backends`` or ``machine``."""
+    """``packages``, ``backends``, ``nvidia`` or ``machine``."""
     name: str
     state: str
     text: str
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> ExitCode:
     """Prints one line for each thing; exit 0 whatever is missing."""
     import edgewright
 
-    items = [*_packages(), *_backends(), *_machine()]
+    items = [*_packages(), *_backends(), *_nvidia(), *_machine()]
     if args.json:
         report = {
             "schema": "edgewright.doctor/1",
@@ -108,21 +109,101 @@ def _older(version: str | None, least: str) -> bool:
 
 def _backends() -> list[Item]:
     from edgewright.backends import registry
-    from edgewright.targets.load import hardware_names, load_targets
+    from edgewright.targets.load import described_targets, hardware_names
 
-    items = []
     backends = registry()
-    for name in backends.names():
-        found = backends.find(name)().probe()
-        if found.present:
-            devices = f" on {', '.join(found.devices)}" if found.devices else ""
-            items.append(Item("backends", name, "ok", f"{found.version}{devices}"))
-        else:
-            items.append(Item("backends", name, "missing", found.reason, found.remedy))
-    runtimes = {target.runtime for hardware in hardware_names() for target in load_targets(hardware)}
+    items = [_backend(name) for name in backends.names()]
+    runtimes = {target.runtime for hardware in hardware_names() for target in described_targets(hardware)}
     unbuilt = sorted(runtimes - set(backends.names()))
     text = "its targets are described; this version has no backend for it"
     return [*items, *(Item("backends", name, "missing", text) for name in unbuilt)]
+
+
+def _backend(name: str) -> Item:
+    """Whether an engine is installed, and whether it can build for this machine where it serves it."""
+    from edgewright.backends import registry
+    from edgewright.core.errors import EdgewrightError
+    from edgewright.targets.load import load_targets
+
+    backend = registry().find(name)()
+    found = backend.probe()
+    if not found.present:
+        return Item("backends", name, "missing", found.reason, found.remedy)
+    devices = f" on {', '.join(found.devices)}" if found.devices else ""
+    try:
+        here = backend.available_for(load_targets(f"native/{name}")[0])
+    except EdgewrightError:  # native is served by other runtimes
+        here = found
+    if here.present:
+        return Item("backends", name, "ok", f"{found.version}{devices}")
+    return Item("backends", name, "missing", f"{found.version}, but {here.reason}", here.remedy)
+
+
+def _nvidia() -> list[Item]:
+    """The driver, the GPUs and what targets they are, and every package that serves them."""
+    from edgewright.backends.tensorrt import flavours
+    from edgewright.targets.cuda import sm
+
+    items = _gpus()
+    for flavour in flavours():
+        if flavour.version is None:
+            items.append(Item("nvidia", flavour.name, "missing", flavour.reason, flavour.remedy))
+            continue
+        alone = ", ".join(sm(capability) for capability in flavour.builds_for)
+        text = f"{flavour.version}; builds {f'without a GPU for {alone}' if alone else 'for the GPU in the machine'}"
+        items.append(Item("nvidia", flavour.name, "ok", text))
+    return [*items, _cuda_provider(), _cuda_torch()]
+
+
+def _gpus() -> list[Item]:
+    from edgewright.targets.cuda import this_cuda
+    from edgewright.targets.load import described_targets, hardware_names
+
+    cuda = this_cuda()
+    if cuda.version is None:
+        return [Item("nvidia", "driver", "note", f"{cuda.reason}: engines for NVIDIA GPUs are finished on the device")]
+    driver = f"serves CUDA {cuda.version[0]}.{cuda.version[1]}"
+    items = [Item("nvidia", "driver", "ok" if cuda.devices else "note", f"{driver}; {cuda.reason}".rstrip("; "))]
+    for device in cuda.devices:
+        same = [
+            name
+            for name in hardware_names()
+            if described_targets(name)[0].compute_capability == device.compute_capability
+        ]
+        target = f"--target {' or '.join(same)}" if same else "no target describes it"
+        text = f"{device.name}, {device.sm}, {device.memory_bytes / 2**30:.1f} GiB: {target}"
+        items.append(Item("nvidia", f"GPU {device.index}", "ok" if same else "note", text))
+    return items
+
+
+def _cuda_provider() -> Item:
+    """ONNX Runtime's CUDA provider comes in a package of its own, which stands in the place of the other."""
+    from edgewright.backends import registry
+
+    found = registry().find("onnxruntime")().probe()
+    if any("CUDA" in device for device in found.devices):
+        return Item("nvidia", "onnxruntime", "ok", f"{found.version} with the CUDA provider")
+    text = f"{found.version} has no CUDA provider" if found.present else found.reason
+    return Item("nvidia", "onnxruntime", "missing", text, "pip uninstall onnxruntime; pip install onnxruntime-gpu")
+
+
+def _cuda_torch() -> Item:
+    """PyTorch for a GPU, which the aotinductor runtime takes."""
+    from edgewright.backends import registry
+    from edgewright.targets.cuda import this_cuda
+
+    version = _version("torch")
+    install = "pip install 'edgewright[torch]'"
+    if version is None:
+        return Item("nvidia", "torch", "missing", "torch is not installed", install)
+    if "CUDA" in registry().find("aotinductor")().probe().devices:
+        return Item("nvidia", "torch", "ok", f"{version} with CUDA")
+    if version.endswith("+cpu"):
+        again = f"pip uninstall torch; {install} (PyPI's torch for Linux has CUDA)"
+        return Item("nvidia", "torch", "missing", f"{version} is built without CUDA", again)
+    if reason := this_cuda().reason:
+        return Item("nvidia", "torch", "note", f"{version}; {reason}")
+    return Item("nvidia", "torch", "missing", f"{version} does not reach the GPU here", install)
 
 
 def _machine() -> list[Item]:
