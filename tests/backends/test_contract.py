@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 @pytest.fixture(params=registry().names())
 def backend(request: pytest.FixtureRequest) -> Backend:
     found = registry().find(request.param)()
-    if not found.probe().present:
-        pytest.skip(f"{request.param}: {found.probe().reason}")
+    answer = found.probe()
+    if not answer.present:
+        pytest.skip(f"{request.param}: {answer.reason}")
+    if not answer.devices:
+        pytest.skip(f"{request.param} {answer.version}: it sees no device here that could open its engines")
     return found
 
 
