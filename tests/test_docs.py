@@ -70,7 +70,7 @@ def test_presets() -> None:
 
 def test_targets() -> None:
     from edgewright.targets.load import hardware_names
-    from edgewright.targets.schema import QuantRule, QuantScheme, Sign, Target
+    from edgewright.targets.schema import Limit, QuantRule, QuantScheme, Sign, Target
 
     derived = {
         "hardware",
@@ -78,7 +78,7 @@ def test_targets() -> None:
         "detected",
         "resembles",
     }  # a file does not write them: `resembles` is native's own
-    keys = names(Target, QuantRule, QuantScheme, Sign) - derived
+    keys = names(Target, QuantRule, QuantScheme, Sign, Limit) - derived
     assert missing({*keys, *hardware_names()}, "targets.md") == set()
 
 
