@@ -1,6 +1,7 @@
-"""`python benchmarks/cases list | VERB NAME... [--into DIR]`, where VERB is build, check or prove; and `table`.
+"""`python benchmarks/cases list | VERB NAME... [--into DIR]`; VERB is build, check, prove or engines; and `table`.
 
-`prove` takes `[--precision int8|auto] [--record FILE] [--bundles DIR]`; `table` prints what `--record` holds.
+`prove` takes `[--precision int8|auto] [--record FILE] [--bundles DIR]`; `table` prints what `--record` holds;
+`engines` builds for NVIDIA GPUs that are not here, and takes `[--engines FILE]` for its record.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The verbs of the cases: list, build, check, prove, table."""
+"""The verbs of the cases: list, build, check, prove, table, engines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, cast
 
-from . import proving
+from . import engines, proving
 from .case import Case, CaseUnavailable
 from .scoring import onnxruntime_runner, score
 
@@ -79,9 +79,19 @@ def main(argv: list[str]) -> int:
             return 2
         else:
             built.append((case, module))
-            if options.verb != "prove":
+            if options.verb not in ("prove", "engines"):
                 print(check(case) if options.verb == "check" else case.folder)
+    if options.verb == "engines":
+        return build_engines([case for case, _ in built], options) or code
     return prove(built, options) or code if options.verb == "prove" else code
+
+
+def build_engines(cases: list[Case], options: argparse.Namespace) -> int:
+    """Build for GPUs that are not here, print the record's table; 0 when each is built and holds or is refused."""
+    record = engines.build_all(cases, engines.PRECISIONS, options.engines)
+    print(engines.table(record))
+    rows = [rows for case in cases for rows in record["cases"][case.name].values()]
+    return 0 if all(map(engines.as_meant, rows)) else 1
 
 
 def prove(built: list[tuple[Case, CaseFile]], options: argparse.Namespace) -> int:
@@ -96,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python benchmarks/cases", description="Real models, data and metrics to develop with."
     )
-    made.add_argument("verb", choices=("list", "build", "check", "prove", "table"))
+    made.add_argument("verb", choices=("list", "build", "check", "prove", "table", "engines"))
     made.add_argument("names", nargs="*", metavar="NAME", help="case names, or `all`")
     made.add_argument(
         "--into",
@@ -106,5 +116,6 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--precision", choices=("int8", "auto"), default="int8", help="what prove asks for")
     made.add_argument("--record", type=Path, default=proving.RECORD, help="what prove completes and table prints")
+    made.add_argument("--engines", type=Path, default=engines.RECORD, help="the record that engines completes")
     made.add_argument("--bundles", type=Path, help="folder that prove leaves the bundles in")
     return made
