@@ -35,6 +35,7 @@ IMPORTS_BY_NAME = {
     "backends/_child.py": "the function its parent asks it to call",
     "backends/_reference_check.py": "the operator tables of onnx's evaluator, one module a domain",
     "backends/_openvino_session.py": "openvino, with its telemetry kept out",
+    "backends/_tensorrt_flavours.py": "tensorrt or tensorrt_rtx, whichever a child process is to use",
     "benchmarks/metrics/_sklearn.py": "the metrics extra, with a message where it is not installed",
     "src/edgewright/__init__.py": "the public names, on first use",
     "src/edgewright/cli/_main.py": "the verbs of its own folder",

@@ -1,0 +1,79 @@
+"""What TensorRT is told of a model, and where in it what TensorRT says is to be found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from edgewright.backends._base import Unsupported
+from edgewright.backends._wire import Json
+from edgewright.core.errors import UnavailableError, UsageError
+from edgewright.core.model import OnnxModel
+from edgewright.core.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from edgewright.backends._tensorrt_build import Shapes
+
+
+def profile_shapes(model: OnnxModel) -> Shapes:
+    """For every input with open dimensions its least, usual and largest shape.
+
+    Raises:
+        UsageError: when the range of one is not known.
+        UnavailableError: when not even the number of dimensions is.
+    """
+    shapes: Shapes = {}
+    lacking = []
+    for spec in model.inputs:
+        if spec.shape is None:
+            raise UnavailableError(
+                f"input '{spec.name}' has no fixed number of dimensions", "TensorRT needs it: export it with a shape."
+            )
+        if spec.is_static:
+            continue
+        ranges = model.sizes.get(spec.name, ())
+        if len(ranges) != len(spec.shape):
+            lacking.append(spec)
+            continue
+        shapes[spec.name] = [[getattr(size, end) for size in ranges] for end in ("low", "usual", "high")]
+    if lacking:
+        named = ", ".join(f"'{spec.name}' ({spec.shape_text})" for spec in lacking)
+        options = " ".join(f"--shape {_example(spec)}" for spec in lacking)
+        raise UsageError(
+            f"the sizes of {named} are open, and TensorRT builds for a stated range of sizes",
+            f"Give the range, or the one size that is used: {options}",
+        )
+    return shapes
+
+
+def place(rows: Iterable[list[Json]], model: OnnxModel) -> list[Unsupported]:
+    """The parser's rows of ``[operator, node's name, node's place, reason]`` with domain and opset of the operator."""
+    import onnx_ir as ir
+
+    nodes = list(ir.traversal.RecursiveGraphIterator(model.ir.graph))
+    by_name = {node.name: node for node in nodes if node.name}
+    top = list(model.ir.graph)
+    found = []
+    for op, name, index, reason in rows:
+        assert isinstance(index, int)
+        node = by_name.get(str(name))
+        if node is None and 0 <= index < len(top) and top[index].op_type == op:
+            node = top[index]
+        if node is None:
+            found.append(Unsupported(str(op), str(name), str(reason)))
+        else:
+            found.append(Unsupported(_operator(node, model), node.name or f"-> {node.outputs[0].name}", str(reason)))
+    return found
+
+
+def _operator(node: ir.Node, model: OnnxModel) -> str:
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    version = model.ir.opset_imports.get(domain)
+    return f"{domain}::{node.op_type}" + (f" (opset {version})" if version else "")
+
+
+def _example(spec: TensorSpec) -> str:
+    assert spec.shape is not None
+    return f"{spec.name}=" + ",".join(str(dim) if isinstance(dim, int) else "1..8" for dim in spec.shape)
