@@ -1,4 +1,4 @@
-"""Every fused operator a target of this machine declares is loaded and run by its runtime, and the runtimes agree."""
+"""What targets declare is so: ONNX Runtime and OpenVINO run it here and agree, TensorRT-RTX builds it without a GPU."""
 
 from __future__ import annotations
 
@@ -134,15 +134,77 @@ def test_openvino_runs_it_and_agrees(name: str) -> None:
     np.testing.assert_allclose(by_openvino(name), by_onnxruntime(name), rtol=1e-4, atol=1e-4)
 
 
+def built_by_tensorrt_rtx(data: bytes, capability: tuple[int, int]) -> bool:
+    """Whether TensorRT-RTX makes an engine for a GPU of ``capability``, which need not be here."""
+    rtx = pytest.importorskip("tensorrt_rtx")
+    builder = rtx.Builder(rtx.Logger(rtx.Logger.INTERNAL_ERROR))
+    network = builder.create_network(0)
+    if not rtx.OnnxParser(network, rtx.Logger(rtx.Logger.INTERNAL_ERROR)).parse(data):
+        return False
+    config = builder.create_builder_config()
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(getattr(rtx.ComputeCapability, "SM{}{}".format(*capability)), 0)
+    return builder.build_serialized_network(network, config) is not None
+
+
+@pytest.mark.parametrize("name", sorted(load_targets("rtx-ampere/tensorrt")[0].fused_ops))
+def test_tensorrt_rtx_builds_it(name: str) -> None:
+    assert built_by_tensorrt_rtx(model(name, OPS[name]), (8, 6))
+
+
+def quantised_convolution(code: int) -> bytes:
+    """fp16 with Q/DQ of ``code`` around a convolution's inputs, as the typed model has them."""
+    half, zeros = onnx.TensorProto.FLOAT16, np.zeros(16, np.int8).tobytes()
+    constants = [
+        numpy_helper.from_array(np.array(0.1, np.float16), "s"),
+        helper.make_tensor("z", code, [], zeros[:1], raw=True),
+        numpy_helper.from_array((floats(16, 16, 3, 3) / 9).astype(np.float16), "w"),
+        numpy_helper.from_array(np.full(16, 0.01, np.float16), "ws"),
+        helper.make_tensor("wz", code, [16], zeros, raw=True),
+    ]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "s", "z"], ["xd"]),
+        helper.make_node("QuantizeLinear", ["w", "ws", "wz"], ["wq"], axis=0),
+        helper.make_node("DequantizeLinear", ["wq", "ws", "wz"], ["wd"], axis=0),
+        helper.make_node("Conv", ["xd", "wd"], ["y"]),
+    ]
+    values = [helper.make_tensor_value_info(*one) for one in (("x", half, (1, 16, 8, 8)), ("y", half, None))]
+    graph = helper.make_graph(nodes, "one", values[:1], values[1:], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString()
+
+
+@pytest.mark.parametrize("hardware", ["rtx-ampere", "rtx-ada", "rtx-blackwell"])
+@pytest.mark.parametrize(
+    ("precision", "code"), [("int8", onnx.TensorProto.INT8), ("fp8", onnx.TensorProto.FLOAT8E4M3FN)]
+)
+def test_tensorrt_rtx_builds_a_precision_for_exactly_the_gpus_that_have_it(
+    hardware: str, precision: str, code: int
+) -> None:
+    (target,) = load_targets(f"{hardware}/tensorrt")
+    assert target.compute_capability is not None
+    built = built_by_tensorrt_rtx(quantised_convolution(code), target.compute_capability)
+    assert built == (precision in target.precisions)
+
+
+def one_relu(stamp: int) -> bytes:
+    node = helper.make_node("Relu", ["x"], ["y"])
+    values = [helper.make_tensor_value_info(key, onnx.TensorProto.FLOAT, (1, 2)) for key in "xy"]
+    graph = helper.make_graph([node], "one", values[:1], values[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", stamp)], ir_version=8).SerializeToString()
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_tensorrt_rtx_takes_both_ends_of_the_opset_range(end: int) -> None:
+    (target,) = load_targets("rtx-ada/tensorrt")
+    assert built_by_tensorrt_rtx(one_relu(target.opset[end]), (8, 9))
+
+
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("end", [0, 1])
 def test_both_ends_of_the_opset_range_load(runtime: str, end: int) -> None:
     pytest.importorskip(runtime)
-    stamp = load_targets(f"native/{runtime}")[0].opset[end]
-    node = helper.make_node("Relu", ["x"], ["y"])
-    values = [helper.make_tensor_value_info(key, onnx.TensorProto.FLOAT, (1, 2)) for key in "xy"]
-    graph = helper.make_graph([node], "one", values[:1], values[1:])
-    data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", stamp)], ir_version=8).SerializeToString()
+    data = one_relu(load_targets(f"native/{runtime}")[0].opset[end])
     feed = {"x": np.array([[-1, 2]], np.float32)}
     if runtime == "onnxruntime":
         import onnxruntime
