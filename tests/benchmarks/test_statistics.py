@@ -109,3 +109,27 @@ def test_percentiles_stop_at_their_floor() -> None:
     assert found["p99"].ci95 is not None
     low, high = found["p99"].ci95
     assert low < 655 < high
+
+
+def test_paired_ratio_has_the_published_interval() -> None:
+    # Hollander, Wolfe & Chicken, table A.4: for n = 8 P(W >= 33) = .020 and P(W >= 32) = .027, so the 95 % interval is
+    # from the 4th smallest to the 4th largest of the 36 Walsh averages.
+    logs = np.log([1.01, 0.97, 1.05, 1.10, 0.99, 1.07, 1.02, 1.04])
+    walsh = np.sort([(a + b) / 2 for index, a in enumerate(logs) for b in logs[index:]])
+    value, interval = own.paired_ratio(np.exp(logs) * 5, np.full(8, 5.0))
+    assert interval == pytest.approx((np.exp(walsh[3]), np.exp(walsh[-4])))
+    assert value == pytest.approx(np.exp(np.median(walsh)))
+    assert own.paired_ratio([1.0] * 5, [2.0] * 5) == (0.5, None)
+
+
+def test_the_interval_of_a_paired_ratio_covers_what_it_should() -> None:
+    """400 draws of 12 pairs with a true ratio of 1.1: 95 % of intervals hold it, within four standard errors."""
+    rng = np.random.default_rng(5)
+    held = 0
+    for _ in range(400):
+        common = rng.normal(0, 0.3, 12)  # what both arms of a round suffer
+        first = 1.1 * np.exp(common + rng.normal(0, 0.05, 12))
+        _, interval = own.paired_ratio(first, np.exp(common + rng.normal(0, 0.05, 12)))
+        assert interval is not None
+        held += interval[0] <= 1.1 <= interval[1]
+    assert held / 400 == pytest.approx(0.95, abs=4 * (0.95 * 0.05 / 400) ** 0.5)
