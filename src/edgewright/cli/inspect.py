@@ -133,11 +133,14 @@ def _bundle_text(bundle: Bundle) -> str:
         ("model", f"{manifest.model.name} ({manifest.model.digest[:12]})"),
         ("target", f"{manifest.target.name}: {manifest.target.description.get('title', '')}"),
         ("made with", versions),
+        ("built for", _built_for(manifest)),
         ("precision", manifest.precision),
         *_tensors(manifest.inputs, manifest.outputs),
         ("accuracy", _accuracy(manifest.accuracy)),
         *_limits(manifest),
         ("engine", f"{_bytes(manifest.size_bytes)} in {', '.join(bundle.engine_files)}"),
+        ("", f"still to be built on the device: {manifest.backend.pending}" if manifest.backend.pending else ""),
+        *_precisions(bundle.journal),
         ("passes", ", ".join(item.name for item in manifest.passes) or "none"),
         ("state", ", ".join(f"{link.output} -> {link.input}" for link in manifest.state)),
         ("recipe", manifest.recipe_digest),
@@ -147,6 +150,28 @@ def _bundle_text(bundle: Bundle) -> str:
         *(("", f"{item.path}  {_bytes(item.bytes)}") for item in manifest.files),
     ]
     return _table(rows)
+
+
+def _built_for(manifest: Manifest) -> str:
+    capability = manifest.backend.properties.get("compute_capability", "")
+    return f"compute capability {capability}" if capability and not manifest.backend.pending else ""
+
+
+def _precisions(journal: Mapping[str, object]) -> Iterable[tuple[str, str]]:
+    """What is written in the model, and what the engine says it computes: the device's word, where one finished it."""
+    found, finished = journal.get("precisions"), journal.get("finish")
+    if not isinstance(found, Mapping):
+        return
+    written, executed = found.get("written"), found.get("executed")
+    if isinstance(finished, Mapping):
+        executed = finished.get("executed")
+    macs = written.get("macs") if isinstance(written, Mapping) else None
+    if isinstance(macs, Mapping):
+        yield "written", ", ".join(f"{share:.1%} of the work in {name}" for name, share in macs.items())
+    if isinstance(executed, Mapping):
+        layers = executed.get("layers")
+        known = ", ".join(f"{count} layers in {name}" for name, count in layers.items()) if layers else ""
+        yield "executed", known or f"unknown: {executed.get('reason', '')}"
 
 
 def _accuracy(accuracy: Accuracy | None) -> str:

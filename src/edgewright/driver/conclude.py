@@ -14,6 +14,12 @@ from edgewright.driver.report import TargetReport
 from edgewright.driver.selection import Contender
 
 
+_WITHOUT = {
+    "host-proxy": "latency unmeasured, accuracy shown by this machine in its place (host-proxy): {}",
+    "unmeasured": "latency and accuracy unmeasured: {}",
+}
+
+
 @dataclass(frozen=True)
 class Winner:
     """The candidate that is shipped, and everything that was found out about it."""
@@ -84,7 +90,7 @@ def _marks(winner: Winner) -> list[str]:
     presence = winner.contender.lane.presence
     kept = winner.contender.trial.choice.kept_float
     artifact = winner.contender.trial.built.artifact
-    lines = [] if presence.mark == "measured" else [f"{presence.mark}: {presence.reason}"]
+    lines = [_WITHOUT[presence.mark].format(presence.reason)] if presence.mark != "measured" else []
     lines += [f"the engine is not built yet: {artifact.pending}"] if artifact.pending else []
     lines += artifact.remarks
     built = winner.contender.trial.built
