@@ -1,10 +1,11 @@
-"""Asks ONNX Runtime, in a child process, which of a model's operators it cannot take."""
+"""Asks ONNX Runtime, in a child process, which of a model's operators it cannot take, and which run where."""
 
 from __future__ import annotations
 
 import re
 
-from edgewright.backends._onnxruntime_session import FATAL_ONLY, first_line
+from edgewright.backends._base import Artifact
+from edgewright.backends._onnxruntime_session import CPU_PROVIDER, FATAL_ONLY, first_line, load, options
 from edgewright.backends._wire import Json
 
 _NO_KERNEL = re.compile(
@@ -22,8 +23,8 @@ _OPSET = re.compile(
 _IR = re.compile(r"Unsupported model IR version: (?P<version>\d+), max supported IR version: (?P<most>\d+)")
 
 
-def unsupported(path: str, operators: list[list[str]]) -> Json:
-    """Rows of ``[operator, node, reason]``; [] when the engine loads the file.
+def unsupported(path: str, operators: list[list[str]], provider: str) -> Json:
+    """Rows of ``[operator, node, reason]``; [] when the engine loads the file for ``provider`` and the CPU behind it.
 
     The engine stops at the first fault; so when that is an unknown operator, all of ``operators`` (domain and name) are
     looked up in its table.
@@ -36,13 +37,30 @@ def unsupported(path: str, operators: list[list[str]]) -> Json:
     chosen.intra_op_num_threads = 1
     onnxruntime.set_default_logger_severity(FATAL_ONLY)
     try:
-        onnxruntime.InferenceSession(path, chosen, providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(
+            path, chosen, providers=list(dict.fromkeys([provider, CPU_PROVIDER])), enable_fallback=0
+        )
     except Exception as error:  # noqa: BLE001 - the engine's exceptions share no other base
         unknown = _unknown(operators)
         if unknown:
             return [[f"{domain}::{name}", "", "unknown operator"] for domain, name in unknown]
         return [list(explain(str(error)) or ("model", "", first_line(error)))]
     return []
+
+
+def left_to_cpu(artifact: dict[str, Json]) -> Json:
+    """Operators, as ``Kind 'node'``, that a session of a CUDA artifact gives to the CPU.
+
+    Raises:
+        TargetAbsentError, UnavailableError, EngineError: as when it is opened.
+    """
+    described = Artifact.from_json(artifact)
+    chosen = options(described, threads=1)
+    chosen.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    parts = load(described, chosen).get_provider_graph_assignment_info()
+    return [
+        f"{node.op_type} '{node.name}'" for part in parts if part.ep_name == CPU_PROVIDER for node in part.get_nodes()
+    ]
 
 
 def _unknown(operators: list[list[str]]) -> list[list[str]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgewright.backends import _onnxruntime_cuda as cuda
 from edgewright.backends._base import Artifact
 from edgewright.backends._wire import dtype_named
 from edgewright.core.errors import EngineError
@@ -14,6 +17,8 @@ from edgewright.core.tensors import Array, Feeds, Outputs, TensorSpec
 
 if TYPE_CHECKING:
     import onnxruntime
+
+CPU_PROVIDER = "CPUExecutionProvider"
 
 FATAL_ONLY = 4
 """Log severity: the engine's own messages come back as exceptions, nothing needs to be printed."""
@@ -43,29 +48,42 @@ def options(artifact: Artifact, threads: int) -> onnxruntime.SessionOptions:
 
 
 SLOWER_FUSIONS = ["SkipLayerNormFusion"]
-"""Left off: with onnxruntime 1.31 on CPUs the fused kernel takes several times as long as Add and LayerNormalization,
-a quarter of an int8 MiniLM's time (measured, one thread, AVX-512)."""
+"""Left off on CPUs: with onnxruntime 1.31 the fused kernel takes several times as long as Add and LayerNormalization, a
+quarter of an int8 MiniLM's time (measured, one thread, AVX-512)."""
 
 
 def load(artifact: Artifact, chosen: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-    """Opens the artifact's file.
+    """Opens the artifact's file with exactly its provider; on CUDA the CPU takes what operators CUDA has no kernel for.
 
     Raises:
+        TargetAbsentError: it is for CUDA, and there is no GPU.
+        UnavailableError: it is for CUDA, and the provider is not in this build of the engine, or cannot be loaded.
         EngineError: when the engine refuses it.
     """
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()  # only builds for Windows have any
     onnxruntime.set_default_logger_severity(FATAL_ONLY)
-    providers = [artifact.properties.get("provider", "CPUExecutionProvider")]
+    on_cuda = cuda.is_for(artifact)
+    if on_cuda:
+        cuda.require_provider(onnxruntime.get_available_providers())
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+            onnxruntime.preload_dlls()
     try:
-        return onnxruntime.InferenceSession(
-            str(artifact.path), chosen, providers=providers, disabled_optimizers=SLOWER_FUSIONS
+        loaded = onnxruntime.InferenceSession(
+            str(artifact.path),
+            chosen,
+            providers=cuda.providers(artifact) if on_cuda else [CPU_PROVIDER],
+            disabled_optimizers=[] if on_cuda else SLOWER_FUSIONS,
+            enable_fallback=0,  # it would go on with another provider, and say so on stdout
         )
     except Exception as error:
         problem = f"onnxruntime {onnxruntime.__version__} refuses {artifact.entry}: {first_line(error)}"
         made_with = artifact.versions.get("onnxruntime", "an unknown version")
         raise EngineError(problem, f"It was made for onnxruntime {made_with}.") from error
+    if on_cuda:
+        cuda.require_loaded(loaded.get_providers())
+    return loaded
 
 
 class Engine:
