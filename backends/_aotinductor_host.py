@@ -10,6 +10,7 @@ import re
 import shutil
 from pathlib import Path
 
+from edgewright.targets.cuda import sm, this_cuda
 from edgewright.targets.detect import is_present, this_host
 from edgewright.targets.schema import Target
 
@@ -52,11 +53,10 @@ def release(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
-def gpu_capabilities() -> tuple[tuple[int, int], ...]:
-    """Compute capability of each NVIDIA GPU here, the first device first."""
-    from edgewright.backends._tensorrt_flavours import gpus
-
-    return tuple(gpu.capability for gpu in gpus())
+def gpu() -> str:
+    """The compute capability of the GPU that torch takes, the first one, such as ``sm_89``; empty without one."""
+    devices = this_cuda().devices
+    return devices[0].sm if devices else ""
 
 
 def compiler() -> str | None:
@@ -86,14 +86,12 @@ def used_by(level: str) -> frozenset[str]:
 
 def not_here(target: Target) -> str | None:
     """Why a package for ``target`` cannot be built on this machine, because it is another; None when it can."""
-    if target.device == "CUDA":
-        capability, here = target.compute_capability, gpu_capabilities()
-        if not here:
-            return f"no NVIDIA GPU on this machine; AOTInductor builds for {target.hardware} on the device itself"
-        if capability is not None and here[0] != capability:
-            return f"{target.hardware} has compute capability {_text(capability)}, this machine's GPU {_text(here[0])}"
-        return None
-    return is_present(target)
+    if (absent := is_present(target)) is not None or target.device != "CUDA":
+        return absent
+    capability = target.compute_capability
+    if capability is not None and gpu() != sm(capability):  # there is one, but torch would take another
+        return f"{target.hardware} is {sm(capability)}, the first GPU here is {gpu()} (choose by CUDA_VISIBLE_DEVICES)"
+    return None
 
 
 def lacking(isa: str, machine: str, capability: str) -> str | None:
@@ -102,20 +100,14 @@ def lacking(isa: str, machine: str, capability: str) -> str | None:
     Args:
         isa: instruction sets it uses, in Linux's names, separated by blanks.
         machine: the architecture it was built on, as ``uname -m`` says it.
-        capability: of the GPU it was built for, such as ``8.9``; empty for a CPU.
+        capability: of the GPU it was built for, such as ``sm_89``; empty for a CPU.
     """
     if machine != platform.machine():
         return f"it is machine code for {machine}, this machine is {platform.machine()}"
     if missing := sorted(set(isa.split()) - this_host().isa):
         return f"it uses {', '.join(missing)}, which this machine's CPU lacks"
-    if capability:
-        here = gpu_capabilities()
-        if not here:
-            return "it is built for an NVIDIA GPU, there is none on this machine"
-        if _text(here[0]) != capability:
-            return f"it is built for compute capability {capability}, this machine's GPU has {_text(here[0])}"
+    if capability and not gpu():
+        return f"it is built for {capability}: {this_cuda().reason}"
+    if capability and gpu() != capability:
+        return f"it is built for {capability}, the GPU here is {gpu()}"
     return None
-
-
-def _text(capability: tuple[int, int]) -> str:
-    return f"{capability[0]}.{capability[1]}"

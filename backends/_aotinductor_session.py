@@ -79,6 +79,8 @@ class Engine:
     def layer_times(self, feeds: Feeds) -> list[LayerTime]:
         """What torch's profiler saw of one inference: kernels on a GPU, fused loops and operators on a CPU.
 
+        The precision is the one the package was built in; a kernel may keep a part of its work in float32.
+
         Raises:
             UnavailableError: the profiler saw nothing.
         """
@@ -87,7 +89,7 @@ class Engine:
 
         for _ in range(_PROFILED_RUNS - 1):
             self.run(feeds)
-        cuda = self._device == "cuda"
+        cuda, precision = self._device == "cuda", self._artifact.properties.get("precision", "")
         activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
         with torch.inference_mode():
             fed = self._fed(feeds)
@@ -99,7 +101,7 @@ class Engine:
         events = [event for event in seen.events() or () if event.device_type.name == kind]
         own = [event for event in events if cuda or event.cpu_parent is None]
         layers = [
-            LayerTime(event.name, _kind(event.name), "", float(event.time_range.elapsed_us()))
+            LayerTime(event.name, _kind(event.name), precision, float(event.time_range.elapsed_us()))
             for event in sorted(own, key=lambda event: event.time_range.start)
         ]
         if not layers:

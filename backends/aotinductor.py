@@ -40,7 +40,7 @@ class AotInductor(Backend):
         version = host.torch_version()
         if version is None:
             return Availability(None, (), "torch is not installed", _INSTALL_TORCH)
-        cuda = host.torch_has_cuda() and bool(host.gpu_capabilities())
+        cuda = host.torch_has_cuda() and bool(host.gpu())
         return Availability(version, ("CPU", "CUDA") if cuda else ("CPU",))
 
     def available_for(self, target: Target) -> Availability:
@@ -178,8 +178,7 @@ class AotInductor(Backend):
         }
         files: tuple[str, ...] = (_PACKAGE,)
         if device == "cuda":
-            major, minor = host.gpu_capabilities()[0]
-            properties["compute_capability"] = f"{major}.{minor}"
+            properties["compute_capability"] = host.gpu()
             self._save_program(file.path, workdir)
             files = (_PROGRAM, _PACKAGE)
         return Artifact(
@@ -254,7 +253,10 @@ def _missing(target: Target) -> tuple[str, str] | None:
         return "AOTInductor needs a C++ compiler, there is none on the PATH", _INSTALL_COMPILER
     if target.device == "CUDA" and not host.torch_has_cuda():
         version = host.torch_version()
-        return f"torch {version} is a build without CUDA", "pip install torch, from the index of your CUDA version"
+        return (
+            f"torch {version} is a build without CUDA",
+            "pip uninstall torch; pip install torch (PyPI's torch for Linux has CUDA)",
+        )
     return None
 
 
