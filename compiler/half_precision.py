@@ -32,7 +32,7 @@ NEEDS_FLOAT32 = {
     **dict.fromkeys(("LSTM", "GRU", "RNN"), "errors of a recurrent layer add up from step to step"),
     **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"), "its scales are computed"),
     **dict.fromkeys(("Range", "CumSum"), "its error grows with its length"),
-    **dict.fromkeys(("NonMaxSuppression", "RoiAlign", "Resize", "GridSample"), "coordinates need more than 11 bits"),
+    **dict.fromkeys(("NonMaxSuppression", "RoiAlign", "GridSample"), "coordinates need more than 11 bits"),
     **dict.fromkeys(("DFT", "STFT", "MelWeightMatrix"), "runtimes compute it in float32 only"),
     **dict.fromkeys(("ConstantOfShape", "EyeLike", "Constant"), "its type is written into it"),
     **dict.fromkeys(("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), "its type is fixed"),
@@ -73,6 +73,8 @@ def half_slots(node: ir.Node, opset: int, half: ir.DataType) -> tuple[set[int], 
     wanted = f"tensor({half.name.lower()})"
     free = {item.type_param_str for item in schema.type_constraints if wanted in item.allowed_type_strs}
     chosen_inputs = {index for index in inputs if _formal(schema.inputs, index) in free}
+    if node.op_type == "Resize":
+        chosen_inputs &= {0}  # what its coordinates are computed from keeps its bits
     chosen_outputs = {index for index in outputs if _formal(schema.outputs, index) in free}
     if not chosen_inputs and not chosen_outputs:
         return f"{node.op_type} takes no {half.name.lower()} at opset {opset}"

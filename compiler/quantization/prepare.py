@@ -117,7 +117,9 @@ def _flatten_biases(graph: ir.Graph) -> None:
             while name in graph.initializers:
                 name += "_"
             row = np.broadcast_to(bias.const_value.numpy().reshape(-1), (columns,))
-            made[bias, columns] = ir.Value(name=name, const_value=ir.tensor(np.ascontiguousarray(row), name=name))
+            tensor = ir.tensor(np.ascontiguousarray(row), name=name)
+            value = ir.Value(name=name, shape=ir.Shape(row.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+            made[bias, columns] = value
             graph.register_initializer(made[bias, columns])
         node.replace_input_with(2, made[bias, columns])
 
