@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -73,6 +73,27 @@ def count_macs(model: OnnxModel) -> MacCount:
     complete = not unknown and not uncounted
     total = sum(counts.values()) if counts or complete else None
     return MacCount(total, complete, MappingProxyType(dict(sorted(counts.items()))), tuple(notes))
+
+
+@dataclass(frozen=True)
+class CountedNode:
+    """A node that multiplies, in a copy of the graph whose types and sizes are as far known as onnx infers them."""
+
+    node: ir.Node
+    macs: int | None
+    """Of one run of the node; None where a size is unknown until the model runs, or the kind has no rule."""
+
+
+def counted_nodes(model: OnnxModel) -> Iterator[CountedNode]:
+    """The convolutions, matrix products, recurrent layers and attentions of ``model``, bodies included, in order."""
+    for node in ir.traversal.RecursiveGraphIterator(_inferred(model, [])):
+        rule = _RULES.get(node.op_type)
+        if rule is None and node.op_type not in _UNCOUNTED:
+            continue
+        try:
+            yield CountedNode(node, None if rule is None else rule(node, _sizes))
+        except LookupError:
+            yield CountedNode(node, None)
 
 
 def _inferred(model: OnnxModel, notes: list[str]) -> ir.Graph:
