@@ -19,6 +19,7 @@ Shapes: TypeAlias = dict[str, list[list[int]]]
 """Input -> its shapes at the least, usually, and at the most."""
 
 _REFUSED = "refused"
+_SHAPE_INPUT = "its values decide the sizes of other tensors, and nothing tells TensorRT their range"
 
 
 def describe(flavour: str) -> Json:
@@ -33,7 +34,9 @@ def unsupported(flavour: str, path: str) -> Json:
     log = _log(trt)
     network = _network(trt, trt.Builder(log))
     parser = trt.OnnxParser(network, log)
-    return [] if parser.parse_from_file(path) else cast("Json", _refusals(parser, log))
+    if not parser.parse_from_file(path):
+        return cast("Json", _refusals(parser, log))
+    return [["input", name, -1, _SHAPE_INPUT] for name in _shape_inputs(network)]
 
 
 def build(
@@ -150,20 +153,24 @@ def _refusals(parser: Any, log: Any) -> list[list[Json]]:
 
 
 def _add_profile(builder: Any, network: Any, config: Any, shapes: Shapes) -> None:
+    for name in _shape_inputs(network):
+        raise UnavailableError(
+            f"input '{name}': {_SHAPE_INPUT}", "Make it a constant of the model, or a size of another input."
+        )
     profile = builder.create_optimization_profile()
     wanted = False
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
-        if tensor.is_shape_tensor:
-            raise UnavailableError(
-                f"the values of input '{tensor.name}' decide the size of other tensors",
-                "TensorRT would have to know their range: make it a constant of the model, or a size of an input.",
-            )
         if -1 in tuple(tensor.shape):
             wanted = True
             profile.set_shape(tensor.name, *(tuple(shape) for shape in shapes[tensor.name]))
     if wanted and config.add_optimization_profile(profile) < 0:
         raise EngineError("TensorRT refuses the range of sizes", "Give one that holds for all inputs with --shape.")
+
+
+def _shape_inputs(network: Any) -> list[str]:
+    tensors = [network.get_input(index) for index in range(network.num_inputs)]
+    return [str(tensor.name) for tensor in tensors if tensor.is_shape_tensor]
 
 
 def _inspect(trt: ModuleType, log: Any, plan: Any) -> list[Layer]:

@@ -11,6 +11,19 @@ from edgewright.core.errors import UnavailableError, UsageError
 from edgewright.core.model import OnnxModel
 from edgewright.core.tensors import TensorSpec
 
+IO_TYPES = {
+    "FLOAT": "float32",
+    "HALF": "float16",
+    "BF16": "bfloat16",
+    "FP8": "float8_e4m3fn",
+    "BOOL": "bool",
+    "INT8": "int8",
+    "UINT8": "uint8",
+    "INT32": "int32",
+    "INT64": "int64",
+}
+"""TensorRT's names of the types of inputs and outputs -> ours."""
+
 if TYPE_CHECKING:
     import onnx_ir as ir
 
@@ -62,10 +75,20 @@ def place(rows: Iterable[list[Json]], model: OnnxModel) -> list[Unsupported]:
         if node is None and 0 <= index < len(top) and top[index].op_type == op:
             node = top[index]
         if node is None:
-            found.append(Unsupported(str(op), str(name), str(reason)))
+            found.append(Unsupported(str(op) or "model", str(name), str(reason)))
         else:
             found.append(Unsupported(_operator(node, model), node.name or f"-> {node.outputs[0].name}", str(reason)))
     return found
+
+
+def untyped(model: OnnxModel) -> list[Unsupported]:
+    """Inputs and outputs of types that TensorRT does not have; its parser takes some of them for others in silence."""
+    return [
+        Unsupported(f"element type {spec.dtype}", spec.name, f"TensorRT has no {role}s of this type")
+        for role, specs in (("input", model.inputs), ("output", model.outputs))
+        for spec in specs
+        if spec.dtype not in IO_TYPES.values()
+    ]
 
 
 def _operator(node: ir.Node, model: OnnxModel) -> str:

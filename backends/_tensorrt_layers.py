@@ -161,6 +161,19 @@ def _first_precision(types: list[str]) -> str:
     return next((name for name in named if name in ours), named[0] if named else "unknown")
 
 
+def _eight_bits(dequantize: ir.Node) -> bool:
+    codes = dequantize.inputs[0]
+    if codes is None:
+        return False
+    if codes.dtype is not None:
+        return codes.dtype.itemsize == 1
+    zero = dequantize.inputs[2] if len(dequantize.inputs) > 2 else None  # codes, scale, zero point
+    if zero is not None and zero.dtype is not None:
+        return zero.dtype.itemsize == 1
+    producer = codes.producer()
+    return producer is not None and producer.op_type == "QuantizeLinear"  # uint8 where it says nothing
+
+
 def _from_codes(value: ir.Value | None) -> bool:
     """Whether a value comes out of a DequantizeLinear, moved about at most."""
     while value is not None:
@@ -168,8 +181,7 @@ def _from_codes(value: ir.Value | None) -> bool:
         if node is None:
             return False
         if node.op_type == "DequantizeLinear":
-            codes = node.inputs[0]
-            return codes is not None and codes.dtype is not None and codes.dtype.itemsize == 1
+            return _eight_bits(node)
         if node.op_type not in {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "MaxPool"}:
             return False
         value = node.inputs[0]

@@ -10,9 +10,11 @@ _PREFIX = re.compile(
     r"^(?:I[A-Z]\w+::\w+: )?(?:Error Code \d+: )?(?:API Usage Error|Internal Error|Cuda Runtime|Serialization)?\s*"
 )
 _ASSERTED = re.compile(r"&&\s*\"(?P<text>.+?)\"", re.S)
-_IN_NODE = re.compile(r"^In node \d+ with name:.*?and operator: \w+ \(\w+\): (?:\w+ ?\w*: )?", re.S)
+_CODED = re.compile(r"Error Code \d+: [\w ]+\((?P<text>(?:[^()]|\([^()]*\))*)")
+_LED_BY_CODE = re.compile(r"^(?:\(.*?\)|[\w:]+\(.*?\)|\S+ (?:&&|\|\||[!=<>]=?) .*?): (?P<text>[A-Z].*)$", re.S)
+_NAMED = re.compile(r"^[^\s:]+: (?=\S)")
+_IN_NODE = re.compile(r"^In node -?\d+ with name:.*?and operator: \w+ \(\w+\): (?:\w+ ?\w*: )?", re.S)
 _NO_DRIVER = re.compile(r"cudaError 35|CUDA driver version is insufficient|CUDA initialization failure")
-_CONDITION = re.compile(r"[!=<>]=|\|\||->|\w\(|^\w+$")
 _TOLD = re.compile(
     r"insufficient (?:\w+ )?memory|not enough (?:\w+ )?memory|out of memory"
     r"|fall(?:ing)? ?back|not supported|unsupported"
@@ -32,15 +34,18 @@ def cleaned(message: str) -> str:
 
 
 def refusal(description: str) -> str:
-    """What the parser says of a node that it cannot take: its condition's explanation, where it has one."""
-    asserted = _ASSERTED.search(description)
-    if asserted is None:
-        text = cleaned(_IN_NODE.sub("", description)).removeprefix("Assertion failed:").strip()
-        return f"the parser wants {text}" if _CONDITION.search(text) else text
-    text = " ".join(asserted["text"].split())
-    if text.startswith("Plugin not found"):
-        return "unknown operator, and no plugin has its name"
-    return text[:_LONGEST]
+    """What the parser says of a node it cannot take: the explanation of the condition that failed, where it has one."""
+    text = _IN_NODE.sub("", description).strip().removeprefix("Assertion failed: ")
+    for found in _CODED.finditer(text):
+        if not _NO_DRIVER.search(found["text"]):
+            return cleaned(_NAMED.sub("", found["text"]))
+    for explained in (_ASSERTED.search(text), _LED_BY_CODE.search(text.strip())):
+        if explained is None:
+            continue
+        if explained["text"].startswith("Plugin not found"):
+            return "unknown operator, and no plugin has its name"
+        return cleaned(explained["text"])
+    return cleaned(text)
 
 
 def failure(lines: Iterable[tuple[str, str]]) -> str:

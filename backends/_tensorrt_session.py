@@ -11,6 +11,7 @@ import numpy as np
 from edgewright.backends._base import Artifact, LayerTime, Session
 from edgewright.backends._cuda_buffers import Buffer, Cuda
 from edgewright.backends._tensorrt_flavours import TITLES, import_flavour
+from edgewright.backends._tensorrt_graph import IO_TYPES
 from edgewright.backends._tensorrt_layers import inspected
 from edgewright.backends._tensorrt_messages import failure
 from edgewright.backends._wire import dtype_named
@@ -19,20 +20,6 @@ from edgewright.core.tensors import Array, Feeds, Outputs, TensorSpec
 
 _PROFILED_RUNS = 3
 """The last is reported: the first loads and, with TensorRT-RTX, compiles kernels."""
-
-
-_TYPES = {
-    "FLOAT": "float32",
-    "HALF": "float16",
-    "BF16": "bfloat16",
-    "FP8": "float8_e4m3fn",
-    "BOOL": "bool",
-    "INT8": "int8",
-    "UINT8": "uint8",
-    "INT32": "int32",
-    "INT64": "int64",
-}
-"""TensorRT's names of types -> ours."""
 
 
 class EngineSession(Session):
@@ -224,7 +211,7 @@ def _loaded(trt: ModuleType, log: Any, path: Path, flavour: str) -> Any:
 
 def _dtype(trt: ModuleType, kind: Any) -> str:
     """Our name of one of TensorRT's types."""
-    return next((ours for name, ours in _TYPES.items() if kind == getattr(trt.DataType, name, None)), str(kind))
+    return next((ours for name, ours in IO_TYPES.items() if kind == getattr(trt.DataType, name, None)), str(kind))
 
 
 def _log(trt: ModuleType) -> Any:

@@ -21,7 +21,6 @@ from edgewright.backends._base import Artifact, Availability, Backend, Session, 
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
 from edgewright.backends._onnx_file import save_for_engine
-from edgewright.backends._operators import unfeedable
 from edgewright.backends._tensorrt_build import Shapes, refused
 from edgewright.backends._tensorrt_flavours import (
     AHEAD_OF_TIME,
@@ -37,7 +36,7 @@ from edgewright.backends._tensorrt_flavours import (
     requirement_name,
     wanted,
 )
-from edgewright.backends._tensorrt_graph import place, profile_shapes
+from edgewright.backends._tensorrt_graph import place, profile_shapes, untyped
 from edgewright.backends._tensorrt_layers import QUANTISED, Layer, computed_in, counted, quantised_products
 from edgewright.backends._tensorrt_timing import cache_file
 from edgewright.backends._wire import Json
@@ -54,7 +53,7 @@ _WORKSPACE_BYTES = 2 << 30
 _WORKSPACE_SHARE = 4
 """Of a device's memory, which holds weights and activations too, kernels may take one part in this many."""
 _NAMED = 5
-_EXOTIC = ("bfloat16", "float8_e4m3fn")
+_ANOTHER_FORM = "Keep those nodes in a form it takes, or choose another runtime."
 
 
 class TensorRt(Backend):
@@ -86,7 +85,7 @@ class TensorRt(Backend):
         onnx_model = onnx_form(model, self.name)
         builder = builder_for(target)
         if builder is None:
-            return unfeedable(onnx_model, _EXOTIC)
+            return untyped(onnx_model)
         with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
             path = Path(folder) / "model.onnx"
             save_for_engine(onnx_model, path)
@@ -97,7 +96,7 @@ class TensorRt(Backend):
                 doing="reading the model",
                 limits=_CHECK_LIMITS,
             )
-        return [*place(cast("list[list[Json]]", rows), onnx_model), *unfeedable(onnx_model, _EXOTIC)]
+        return [*place(cast("list[list[Json]]", rows), onnx_model), *untyped(onnx_model)]
 
     def lower(self, model: Model, target: Target, workdir: Path, precision: str = "fp32") -> Artifact:
         """Writes the typed ``model.onnx`` (same model, same bytes), and ``model.engine`` where it can be built.
@@ -116,6 +115,8 @@ class TensorRt(Backend):
         if not available.present:
             raise UnavailableError(available.reason, available.remedy)
         assert target.compute_capability is not None
+        if foreign := untyped(onnx_model):
+            raise UnavailableError(_refused(foreign, "TensorRT"), _ANOTHER_FORM)
         shapes = profile_shapes(onnx_model)
         products = quantised_products(onnx_model.ir.graph)
         files = save_for_engine(onnx_model, workdir / "model.onnx")
@@ -142,13 +143,8 @@ class TensorRt(Backend):
         built = _build(typed, builder, target)
         if isinstance(built, Artifact):
             return built
-        faults = place(built, onnx_model)
-        named = "; ".join(f"{fault.op} '{fault.node}': {fault.reason}" for fault in faults[:_NAMED])
-        more = f" (and {len(faults) - _NAMED} more)" if len(faults) > _NAMED else ""
-        raise UnavailableError(
-            f"{TITLES[builder.name]} {builder.version} refuses {named}{more}",
-            "Keep those nodes in a form it takes, or choose another runtime.",
-        )
+        title = f"{TITLES[builder.name]} {builder.version}"
+        raise UnavailableError(_refused(place(built, onnx_model), title), _ANOTHER_FORM)
 
     def complete(self, artifact: Artifact, target: Target, workdir: Path) -> Artifact:
         """Builds the engine of a pending artifact with the flavour on this machine.
@@ -167,10 +163,8 @@ class TensorRt(Backend):
         built = _build(replace(artifact, folder=workdir), builder, target)
         if isinstance(built, Artifact):
             return built
-        named = "; ".join(f"{row[0]} '{row[1]}': {row[3]}" for row in built[:_NAMED])
-        raise UnavailableError(
-            f"{TITLES[builder.name]} {builder.version} refuses {named}", "Compile again with another precision."
-        )
+        rows = [Unsupported(str(row[0]) or "model", str(row[1]), str(row[3])) for row in built]
+        raise UnavailableError(_refused(rows, f"{TITLES[builder.name]} {builder.version}"), _ANOTHER_FORM)
 
     def unfit(self, artifact: Artifact) -> str | None:
         """Why its engine cannot be opened here: flavour, version, system, GPU; and the engine's own header."""
@@ -257,6 +251,11 @@ def _float_after_all(planned: dict[str, str], builder: FlavourFound, capability:
             listed = ", ".join(list(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
             told.append(f"{where} {what}, of {len(planned)} layers written in 8 bits: {listed}")
     return told
+
+
+def _refused(faults: list[Unsupported], title: str) -> str:
+    named = "; ".join(f"{fault.op} '{fault.node}': {fault.reason}" for fault in faults[:_NAMED])
+    return f"{title} refuses {named}" + (f" (and {len(faults) - _NAMED} more)" if len(faults) > _NAMED else "")
 
 
 def _devices() -> tuple[str, ...]:
