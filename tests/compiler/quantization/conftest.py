@@ -47,10 +47,28 @@ RULE = QuantRule(
     schemes=(INTEGER, INPUTS, DYNAMIC),
     source="a test",
 )
+TYPED = replace(
+    RULE,
+    activation="int8",
+    activation_symmetric=True,
+    bias="float",
+    schemes=(
+        QuantScheme(
+            name="typed",
+            kind="static",
+            op_kinds=frozenset({"Add", "Conv", "ConvTranspose", "Gemm", "MatMul"}),
+            quantize_outputs=False,
+            float_rest="fp16",
+            residual_adds=True,
+        ),
+    ),
+)
+"""For runtimes that compute in exactly what is written."""
+FLOAT8 = replace(TYPED, activation="float8e4m3fn", weight="float8e4m3fn")
 
 
-def target(rule: QuantRule | None = RULE) -> Target:
-    """A target with ``rule`` and nothing else of note."""
+def target(rule: QuantRule | None = RULE, fp8: QuantRule | None = None) -> Target:
+    """A target with these rules and nothing else of note."""
     return Target(
         hardware="test",
         runtime="onnxruntime",
@@ -66,6 +84,7 @@ def target(rule: QuantRule | None = RULE) -> Target:
         channel_multiple=1,
         threads=1,
         memory_bytes=None,
+        fp8=fp8,
     )
 
 
@@ -175,6 +194,44 @@ def residual_net(opset: int = 17) -> OnnxModel:
     net.op("Gemm", e, net.weight(net.random(10, 24)), net.weight(np.zeros(10)), out="y", transB=1)
     net.output("y", ["N", 10])
     return net.model("residual")
+
+
+BLOCKS = ("plain", "residual", "downsample", "depthwise", "gate", "pool", "branches", "upsample")
+
+
+def typed_net(blocks: Sequence[str], seed: int = 0) -> OnnxModel:
+    """A net of 8 channels made of ``blocks``, with a convolution in front and a mean and Gemm behind."""
+    net = Net(seed=seed, opset=17)
+    x = net.op("Relu", net.conv(net.input("x", ["N", 3, 16, 16]), 3, 8))
+    for block in blocks:
+        x = _block(net, block, x)
+    flat = net.op("Flatten", net.op("GlobalAveragePool", x))
+    net.op("Gemm", flat, net.weight(net.random(5, 8)), net.weight(net.rng.uniform(-1, 1, 5)), out="y", transB=1)
+    net.output("y", ["N", 5])
+    return net.model("typed")
+
+
+def _block(net: Net, block: str, x: str) -> str:
+    if block in ("residual", "downsample"):
+        shortcut = net.conv(x, 8, 8, k=1) if block == "downsample" else x
+        deep = net.conv(net.op("Relu", net.conv(x, 8, 8)), 8, 8)
+        return net.op(
+            "Relu", net.op("Add", shortcut, deep) if net.rng.random() < 0.5 else net.op("Add", deep, shortcut)
+        )
+    if block == "depthwise":
+        return net.op("Clip", net.conv(x, 8, 8, group=8), net.weight(0.0), net.weight(6.0))
+    if block == "gate":
+        small = net.op("Relu", net.conv(net.op("GlobalAveragePool", x), 8, 4, k=1))
+        return net.op("Mul", x, net.op("Sigmoid", net.conv(small, 4, 8, k=1)))
+    if block == "pool":
+        return net.conv(net.op("MaxPool", x, kernel_shape=[3, 3], pads=[1] * 4), 8, 8)
+    if block == "branches":
+        return net.conv(net.op("Concat", net.op("Relu", net.conv(x, 8, 4)), x, axis=1), 12, 8)
+    if block == "upsample":
+        weight, bias = net.weight(net.random(8, 8, 2, 2)), net.weight(net.rng.uniform(-1, 1, 8))
+        up = net.op("ConvTranspose", x, weight, bias, strides=[2, 2])
+        return net.op("MaxPool", up, kernel_shape=[2, 2], strides=[2, 2])
+    return net.op("Relu", net.conv(x, 8, 8))
 
 
 def images(count: int, channels: int = 3, size: int = 16, seed: int = 9) -> list[Feeds]:

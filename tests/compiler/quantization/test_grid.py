@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.compiler.quantization.grid import SMALLEST_SCALE, Grid, grid_over
+from edgewright.compiler.quantization.grid import FLOAT8, SMALLEST_SCALE, Grid, grid_over, written
 
 REALS = st.floats(-1e12, 1e12, allow_nan=False)
 
@@ -70,3 +70,51 @@ def test_symmetric_grids_have_their_zero_in_the_middle(dtype, zero):
 def test_one_scale_per_channel_follows_its_axis():
     grid = Grid(np.asarray([1.0, 10.0], np.float32), np.zeros(2, np.int64), "int8", axis=1)
     assert grid.codes(np.asarray([[5.0, 50.0], [-3.0, -30.0]])).tolist() == [[5, 5], [-3, -3]]
+
+
+@given(st.floats(1e-9, 1e9), st.sampled_from(["float16", "bfloat16"]))
+def test_a_written_scale_is_a_number_of_its_type_and_clips_nothing(scale, kind):
+    import onnx_ir as ir
+
+    narrow = ir.DataType[kind.upper()].numpy()
+    found = written(np.asarray(scale), kind)
+    assert found > 0
+    assert float(found) >= scale * (1 - 2**-23)  # what no float16 holds stays as it is, in float32
+    if scale <= 65504 or kind == "bfloat16":
+        assert np.array_equal(found.astype(narrow).astype(np.float32), found)
+    if 2.0**-14 <= scale <= 65504:
+        step = 2.0**-10 if kind == "float16" else 2.0**-7
+        assert float(found) <= scale * (1 + step)
+
+
+def test_float8_codes_are_those_of_quantize_linear():
+    import onnx
+    import onnx_ir as ir
+    from onnx import TensorProto, helper
+    from onnx.reference import ReferenceEvaluator
+
+    grid = grid_over(-3.0, 2.0, FLOAT8, symmetric=True)
+    assert float(grid.scale) == pytest.approx(3.0 / 448)
+    values = np.linspace(-4, 4, 1333, dtype=np.float32)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1333])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1333])],
+        [
+            ir.to_proto(ir.tensor(grid.scale, name="s")),
+            ir.to_proto(ir.tensor(grid.zero_point_array(), name="z")),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    (want,) = ReferenceEvaluator(model).run(None, {"x": values})
+    np.testing.assert_allclose(grid.rounded(values), want, rtol=1e-6)
+    # Three bits of mantissa: within 1/16 of the value, or half the smallest step.
+    inside = np.abs(values) <= 3.0
+    error = np.abs(grid.rounded(values) - values)[inside]
+    assert np.all(error <= np.maximum(np.abs(values[inside]) / 16, grid.finest) * 1.001)
