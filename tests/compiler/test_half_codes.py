@@ -16,7 +16,7 @@ from edgewright.compiler.passes.static_quantize import StaticQuantize
 from edgewright.core.model import OnnxModel
 
 from .conftest import answers
-from .quantization import conftest as tools  # noqa: TID252
+from .quantization import conftest as tools
 
 HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)

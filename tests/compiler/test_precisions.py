@@ -12,7 +12,7 @@ from edgewright.compiler.passes.static_quantize import StaticQuantize
 from edgewright.compiler.precisions import typed_precisions
 from edgewright.compiler.quantization.planning import StaticOptions
 
-from .quantization import conftest as tools  # noqa: TID252
+from .quantization import conftest as tools
 
 
 def quantized(model, feeds, rule=tools.TYPED, fp8=None, **options):

@@ -13,7 +13,7 @@ from edgewright.compiler.quantization.placement import place
 from edgewright.compiler.quantization.planning import StaticOptions
 from edgewright.compiler.quantization.prepare import prepare
 
-from . import conftest as tools  # noqa: TID252
+from . import conftest as tools
 
 HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
