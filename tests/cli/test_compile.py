@@ -109,12 +109,25 @@ def test_without_data_float_is_built_and_no_accuracy_is_claimed(
     assert "not measured" in done.stdout
 
 
+MARS = """
+title = "A rover"
+arch = "any"
+isa = []
+
+[runtimes.rover]
+device = "CPU"
+precisions = ["fp32"]
+opset = [7, 24]
+"""
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
         (["--precision", "int8"], 2, "int8 needs data"),
         (["--target", "nativ/onnxruntime"], 2, "native"),
-        (["--target", "jetson-orin"], 69, "tensorrt"),
+        (["--target", "mars.toml"], 69, "needs the runtime 'rover'"),
+        (["--target", "jetson-orin"], 2, "--shape"),
         (["--max-drop", "much"], 2, "not a number such as"),
         (["--recipe", "nothing.toml"], 2, "nothing.toml"),
         (["--data", "nothing.npz"], 2, "nothing.npz"),
@@ -123,6 +136,7 @@ def test_without_data_float_is_built_and_no_accuracy_is_claimed(
 def test_users_mistakes_are_one_message(
     words: list[str], code: int, says: str, run_cli: RunCli, conv_net_path: Path, tmp_path: Path
 ) -> None:
+    (tmp_path / "mars.toml").write_text(MARS)
     given = words if "--target" in words else ["--target", TARGET, *words]
     done = run_cli("compile", conv_net_path, "-o", tmp_path / "net.ewb", *given, cwd=tmp_path)
     assert done.returncode == code, done.stderr
@@ -134,11 +148,13 @@ def test_users_mistakes_are_one_message(
 def test_several_targets_go_to_a_folder_and_one_failure_does_not_stop_the_others(
     run_cli: RunCli, conv_net_path: Path, tmp_path: Path
 ) -> None:
-    words = ["compile", conv_net_path, "--target", TARGET, "--target", "jetson-orin", "-o", tmp_path / "out"]
+    mars = tmp_path / "mars.toml"
+    mars.write_text(MARS)
+    words = ["compile", conv_net_path, "--target", TARGET, "--target", mars, "-o", tmp_path / "out"]
     done = run_cli(*words, "--precision", "fp32", "--json")
     assert done.returncode == 69
     codes = {one["target"]: one["exit_code"] for one in json.loads(done.stdout)["targets"]}
-    assert codes == {TARGET: 0, "jetson-orin/tensorrt": 69}
+    assert codes == {TARGET: 0, "mars/rover": 69}
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["native-onnxruntime.ewb"]
 
 

@@ -79,7 +79,7 @@ path = "{sign}"
 contains = ["tomorrow"]
 
 [runtimes.later]
-device = "CUDA"
+device = "NPU"
 precisions = ["fp32"]
 opset = [7, 24]
 """
