@@ -85,12 +85,12 @@ def _measure(options: argparse.Namespace, cells: Sequence[tuple[str, int]], reco
     ends = time.monotonic() + 60 * options.minutes
     before = len(records.cells_of(record))
     for done, (name, batch) in enumerate(cells):
-        seconds = (ends - time.monotonic()) / (len(cells) - done)
-        print(f"{name}, batch {batch}: {seconds:.0f} s", file=sys.stderr, flush=True)
         with (
             tempfile.TemporaryDirectory(prefix="edgewright-") as work,
             timing_lock(options.device, lambda line: print(line, file=sys.stderr)),
         ):
+            seconds = (ends - time.monotonic()) / (len(cells) - done)
+            print(f"{name}, batch {batch}: {seconds:.0f} s", file=sys.stderr, flush=True)
             cell = run_cell(_plan(options, name, batch, seconds, Path(work)))
         record = records.with_cell(record, cell)
         if options.out is not None:

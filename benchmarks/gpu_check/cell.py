@@ -34,16 +34,16 @@ TIMING_SHARE = 0.4
 TOLERANCES = {"cuda": {"fp32": 1e-2, "fp16": 3e-2, "bf16": 1e-1}, "cpu": {"fp32": 1e-4, "fp16": 3e-2, "bf16": 1e-1}}
 """By how much an arm may be off. On CUDA float32 may be TF32, whose mantissa has ten bits as float16's has; errors of
 some fifty layers add up. An arm that computes something else is off by about 1."""
-_PATH = re.compile(r"(?<![\w.])(?:/[\w.+@~-]+){2,}/?")
+_PATH = re.compile(r"(?<![\w.:/])(?:/[\w.+@~-]+){2,}/?")
 
 
 def main(argv: Sequence[str]) -> int:
     """Reads the plan in a file, writes the cell's JSON where the plan says."""
     plan = CellPlan.read(Path(argv[0]))
     scrub_environment()
-    warnings.simplefilter("ignore")  # of the exporter, about itself
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     _configure(plan)
+    warnings.simplefilter("ignore")  # of the exporter, about itself
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # after torch, which sets it when it is imported
     write_atomically(Path(plan.out), jsontext.canonical(measure(plan)))
     sys.stdout.flush()
     os._exit(0)  # an engine's destructors are one more thing that could crash

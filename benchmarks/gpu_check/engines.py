@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from edgewright.backends import Artifact, Backend, Session, registry
@@ -47,8 +48,8 @@ def onnxruntime(plan: CellPlan, precision: str) -> Opened:
             "pip uninstall onnxruntime && pip install onnxruntime-gpu",
         )
     properties = {"execution": "sequential", "optimization": "all", "provider": provider, "spinning": "1"}
-    artifact = _onnx_artifact("onnxruntime", plan, precision, properties)
-    return Opened(backend.open(artifact, plan.threads), {"onnxruntime": version})
+    artifact = _onnx_artifact("onnxruntime", plan, precision, properties, versions={"onnxruntime": version})
+    return Opened(backend.open(artifact, plan.threads), artifact.versions)
 
 
 def tensorrt(plan: CellPlan, precision: str) -> Opened:
@@ -165,7 +166,13 @@ def _present(name: str) -> tuple[Backend, str]:
 
 
 def _onnx_artifact(
-    backend: str, plan: CellPlan, precision: str, properties: Mapping[str, str], pending: str = ""
+    backend: str,
+    plan: CellPlan,
+    precision: str,
+    properties: Mapping[str, str],
+    *,
+    versions: Mapping[str, str] = MappingProxyType({}),
+    pending: str = "",
 ) -> Artifact:
     """An artifact whose file is the network's ONNX file, made here or brought along."""
     folder = _fresh(Path(plan.work) / f"{backend}-{precision}")
@@ -185,6 +192,7 @@ def _onnx_artifact(
         inputs=shape.input_specs(plan.batch),
         outputs=shape.output_specs(plan.batch),
         properties=properties,
+        versions=versions,
         pending=pending,
     )
 

@@ -23,8 +23,9 @@ def markdown(record: Document) -> str:
     versions = cast("Mapping[str, str]", record["versions"])
     driver = f", driver {machine['driver']}" if machine["driver"] else ""
     place = machine["gpu"] or f"{machine['cores']} cores of {machine['cpu']}"
+    software = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     lines = [
-        f"{place}{driver}, {record['date']}; {', '.join(f'{name} {version}' for name, version in versions.items())}.",
+        f"{place}{driver}, {record['date']}; {software}.",
         "",
         "Ratios are time over time, below 1 is faster, with their 95 % interval over paired rounds; `to compile` is",
         "against torch.compile in the same precision. `GPU ms` is by CUDA events, without transfers.",
@@ -78,10 +79,13 @@ def _row(name: str, arm: Mapping[str, object], figures: Mapping[str, Figures]) -
 def _milliseconds(figures: Figures | None) -> str:
     """Three significant digits.
 
-    >>> _milliseconds(Figures(1_234_567.0, 0.0, 6, None, None)), _milliseconds(Figures(61_234.0, 0.0, 6, None, None))
-    ('1.23', '0.0612')
+    >>> [_milliseconds(Figures(nanoseconds, 0.0, 6, None, None)) for nanoseconds in (1_234_567, 61_234, 1_234_567_890)]
+    ['1.23', '0.0612', '1235']
     """
-    return "-" if figures is None else f"{figures.median / 1e6:#.3g}".rstrip(".")
+    if figures is None:
+        return "-"
+    milliseconds = figures.median / 1e6
+    return f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:#.3g}".rstrip(".")
 
 
 def _ratio(ratio: Ratio | None) -> str:
