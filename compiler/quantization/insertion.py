@@ -44,7 +44,7 @@ def insert(graph: ir.Graph, placement: Placement, grids: Mapping[ir.Value, Grid]
         grids: for each tensor of ``placement.grids``, its grid.
         policy: how weights and biases are stored.
     """
-    writer = _Writer(graph)
+    writer = Writer(graph)
     readers = _readers(placement)
     for op in placement.ops:
         _write_constants(op, grids, policy, writer)
@@ -104,7 +104,7 @@ def weight_axis(op: QuantizedOp, rule: QuantRule) -> int | None:
     return axis
 
 
-def _write_constants(op: QuantizedOp, grids: Mapping[ir.Value, Grid], policy: WeightPolicy, writer: _Writer) -> None:
+def _write_constants(op: QuantizedOp, grids: Mapping[ir.Value, Grid], policy: WeightPolicy, writer: Writer) -> None:
     node = op.node
     for index in op.activations:
         value = node.inputs[index]
@@ -155,8 +155,8 @@ def clamp_bounds(clamp: ir.Node) -> tuple[float, float]:
     return bounds[0], bounds[1]
 
 
-class _Writer:
-    """Writes codes into a graph."""
+class Writer:
+    """Writes codes into one graph."""
 
     def __init__(self, graph: ir.Graph) -> None:
         self._graph = graph

@@ -55,5 +55,8 @@ OPERATORS: dict[str, Operator] = {
 }
 """Operators a scheme may name; others are always left in float."""
 
+TABLE_READERS = frozenset({"Gather"})
+"""Operators that a scheme may name to have their tables stored as codes; see ``tables.py``."""
+
 CLAMPS = frozenset({"Relu", "Clip"})
 """Activations that a grid's own ends can stand for when they directly follow a quantised operator."""

@@ -1,7 +1,8 @@
 """Which operators are quantised, and on which tensors the Q/DQ pairs go.
 
 1. Anchors (convolutions and matrix products with constant weights) are quantised where the scheme names their kind.
-2. Followers join where all their activations already are codes and a quantised operator reads what they make.
+2. Followers join where all their activations already are codes and a quantised operator reads what they make; what
+   joins the operator before it needs no codes yet, see 5.
 3. Movers join where a quantised operator reads what they make, a MaxPool also where it makes fewer codes of codes;
    all their tensors share one grid.
 4. A Relu or Clip that only an operator feeds belongs to it: the operator's output is the tensor behind the clamp.
@@ -22,7 +23,7 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from edgewright.compiler.quantization.logarithms import IN_FRONT_OF_LOG, in_front_of_log
-from edgewright.compiler.quantization.operators import OPERATORS, Operator, Role
+from edgewright.compiler.quantization.operators import OPERATORS, TABLE_READERS, Operator, Role
 from edgewright.compiler.quantization.quantized_op import QuantizedOp, activations_of, is_constant, quantized_op
 from edgewright.compiler.quantization.residuals import Residuals, join_residuals
 from edgewright.targets.schema import QuantScheme
@@ -77,7 +78,7 @@ def place(
     for node in graph:
         if node.domain not in ("", "ai.onnx") or node.op_type not in scheme.op_kinds:
             continue
-        if _computes_integers(node):
+        if _computes_integers(node) or node.op_type in TABLE_READERS:
             continue
         reason = refusal(node, keep_float, keep_kinds, delicate) or unfit.get(node.name or "")
         if reason is None:
@@ -178,6 +179,7 @@ def _connected(residuals: Residuals, refused: dict[str, str]) -> set[ir.Node]:
     for node, op in found.items():  # in the graph's order, so producers come first
         inputs = [node.inputs[index] for index in op.activations]
         ready = all(value in codes or (value is not None and is_constant(value)) for value in inputs)
+        ready = ready or any(value in residuals.joined for value in node.inputs)
         if op.operator.role is Role.MOVER or ready:
             candidates.add(node)
         if ready:

@@ -1,8 +1,9 @@
 """Residual Adds that a runtime computes inside the kernel of the operator before them.
 
-Of such an Add only the branch that comes from elsewhere gets codes: a pair between the convolution (or matrix product)
-and the Add would part the two. Where both branches come from one, the later in the graph keeps its result and the
-earlier, a shortcut's, is quantised. A constant that is added behind an anchor is its bias and stays as it is.
+Of such an Add only the branch that comes from elsewhere gets codes, whatever made it: a pair between the convolution
+(or matrix product) and the Add would part the two, and a float branch would keep the kernel from giving codes. Where
+both branches come from one, the later in the graph keeps its result and the earlier, a shortcut's, is quantised. A
+constant that is added behind an anchor is its bias and stays as it is.
 """
 
 from __future__ import annotations
