@@ -12,6 +12,7 @@ Record, schema "edgewright.engines/1", sorted JSON without host, user or path:
     held                 whether the case's limit is kept by that figure
     weights              bytes of the typed model's weights as a share of the same weights in float32
     macs                 precision -> share of the multiply-accumulates written in it
+    planned              precision -> layers written in 8 bits that the builder says it planned so; null where it is mum
     executed             what the engine says of itself: unknown, because an engine can be built here but not opened
     wall_s               of the one command for all targets
 """
@@ -102,8 +103,9 @@ def row(case: Case, entry: Mapping[str, Any]) -> Json:
     return found | {
         "engine_bytes": None if manifest["backend"]["pending"] else sizes[f"engine/{manifest['backend']['entry']}"],
         "held": found["drop"] is not None and found["drop"] <= case.max_drop,
-        "weights": written["weight_bytes"] / max(written["weight_bytes_float32"], 1),
-        "macs": written["macs"],
+        "weights": written["weight_ratio"],
+        "macs": written["shares"],
+        "planned": manifest["backend"]["properties"].get("planned"),
         "executed": journal["precisions"]["executed"],
     }
 

@@ -52,10 +52,10 @@ def test_the_table_has_a_line_for_each_case_and_precision(engines: ModuleType) -
 
 def test_a_row_is_read_from_the_bundle_itself(engines: ModuleType, tmp_path: Path) -> None:
     bundle = tmp_path / "net.ewb"
-    written = {"weight_bytes": 30, "weight_bytes_float32": 100, "macs": {"int8": 1.0}}
+    written = {"weight_ratio": 0.3, "shares": {"int8": 1.0}}
     journal = {"precisions": {"written": written, "executed": {"source": "unknown"}}}
     files = [{"path": "engine/model.engine", "bytes": 7}, {"path": "engine/model.onnx", "bytes": 5}]
-    manifest = {"files": files, "backend": {"pending": None, "entry": "model.engine"}}
+    manifest = {"files": files, "backend": {"pending": None, "entry": "model.engine", "properties": {}}}
     with zipfile.ZipFile(bundle, "w") as archive:
         archive.writestr("journal.json", json.dumps(journal))
         archive.writestr("manifest.json", json.dumps(manifest))

@@ -165,9 +165,9 @@ def _precisions(journal: Mapping[str, object]) -> Iterable[tuple[str, str]]:
     written, executed = found.get("written"), found.get("executed")
     if isinstance(finished, Mapping):
         executed = finished.get("executed")
-    macs = written.get("macs") if isinstance(written, Mapping) else None
-    if isinstance(macs, Mapping):
-        yield "written", ", ".join(f"{share:.1%} of the work in {name}" for name, share in macs.items())
+    shares = written.get("shares") if isinstance(written, Mapping) else None
+    if isinstance(shares, Mapping):
+        yield "written", ", ".join(f"{share:.1%} of the multiplications in {name}" for name, share in shares.items())
     if isinstance(executed, Mapping):
         layers = executed.get("layers")
         known = ", ".join(f"{count} layers in {name}" for name, count in layers.items()) if layers else ""

@@ -13,7 +13,6 @@ from edgewright.driver.outputs import Group
 from edgewright.driver.report import TargetReport
 from edgewright.driver.selection import Contender
 
-
 _WITHOUT = {
     "host-proxy": "latency unmeasured, accuracy shown by this machine in its place (host-proxy): {}",
     "unmeasured": "latency and accuracy unmeasured: {}",

@@ -11,6 +11,7 @@ import edgewright
 from edgewright.backends import Artifact, open_isolated
 from edgewright.compiler.journal import JournalEntry
 from edgewright.compiler.pass_base import Stage
+from edgewright.compiler.precisions import typed_precisions
 from edgewright.core.bundle import Golden, write_bundle
 from edgewright.core.bundle.manifest import (
     Accuracy,
@@ -125,6 +126,7 @@ def write(
     journal = {
         "schema": JOURNAL_SCHEMA,
         "passes": [entry.to_json() for entry in built.journal],
+        "precisions": {"written": _written(built), "executed": proof.executed.to_json()},
         "plan": {"choice": built.choice.to_json(), "because": because},
     }
     engine = {name: built.artifact.folder / name for name in built.artifact.files}
@@ -140,6 +142,14 @@ def float_notes(journal: Sequence[JournalEntry]) -> list[str]:
         for note in entry.notes
         if note.kind == "warning" or (note.kind == "skipped" and entry.stage == quantising)
     ]
+
+
+def _written(built: Built) -> dict[str, object]:
+    """What the model that went to the runtime says of precision; what the engine executes is another matter."""
+    if not built.passes:
+        return {"source": "torch program", "precision": built.choice.precision}
+    notes = [note for entry in built.journal for note in entry.notes]
+    return {"source": "typed model", **typed_precisions(built.model, notes).to_json()}
 
 
 def _backend(artifact: Artifact) -> BackendRecord:
