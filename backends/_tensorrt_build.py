@@ -148,7 +148,8 @@ def _refusals(parser: Any, log: Any) -> list[list[Json]]:
     rows: list[list[Json]] = []
     for index in range(parser.num_errors):
         error = parser.get_error(index)
-        rows.append([str(error.node_operator()), str(error.node_name()), error.node(), refusal(str(error.desc()))])
+        name = str(error.node_name())
+        rows.append([str(error.node_operator()), name, error.node(), refusal(str(error.desc()), name)])
     return rows or [["model", "", -1, failure(log.lines)]]
 
 

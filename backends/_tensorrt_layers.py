@@ -37,6 +37,8 @@ _WORDS = (
 )
 _GENERATED = frozenset({"kgen", "PointWise", "PointWiseV2"})
 """Kernels that are generated for a run of elementwise operators."""
+_CARRIED = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "MaxPool"})
+"""Operators that codes pass through."""
 _MOVES = re.compile(r"reformat|noop|shape_call|constant|shuffle|signal|wait|copy", re.I)
 
 
@@ -95,13 +97,14 @@ def precision_of(words: str) -> str:
     return next((name for name, sign in _WORDS if sign.search(words)), words)
 
 
-def quantised_products(graph: ir.Graph) -> list[str]:
-    """The layers (as TensorRT calls the nodes) whose data and weights are both written as codes of eight bits."""
+def quantised_products(graph: ir.Graph) -> dict[str, str]:
+    """The layers (by TensorRT's names) whose data and weights are both written as codes, and which: int8 or fp8."""
     import onnx_ir as ir
 
     kinds = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
     products = [node for node in ir.traversal.RecursiveGraphIterator(graph) if node.op_type in kinds]
-    return [layer_name(node) for node in products if all(_from_codes(value) for value in node.inputs[:2])]
+    written = {layer_name(node): [_codes(value) for value in node.inputs[:2]] for node in products}
+    return {name: codes[0] for name, codes in written.items() if codes[0] is not None and None not in codes}
 
 
 def layer_name(node: ir.Node) -> str:
@@ -161,28 +164,26 @@ def _first_precision(types: list[str]) -> str:
     return next((name for name in named if name in ours), named[0] if named else "unknown")
 
 
-def _eight_bits(dequantize: ir.Node) -> bool:
-    codes = dequantize.inputs[0]
-    if codes is None:
-        return False
-    if codes.dtype is not None:
-        return codes.dtype.itemsize == 1
-    zero = dequantize.inputs[2] if len(dequantize.inputs) > 2 else None  # codes, scale, zero point
-    if zero is not None and zero.dtype is not None:
-        return zero.dtype.itemsize == 1
-    producer = codes.producer()
-    return producer is not None and producer.op_type == "QuantizeLinear"  # uint8 where it says nothing
-
-
-def _from_codes(value: ir.Value | None) -> bool:
-    """Whether a value comes out of a DequantizeLinear, moved about at most."""
+def _codes(value: ir.Value | None) -> str | None:
+    """The kind of eight bits that a value comes out of, moved about at most since its DequantizeLinear; else None."""
     while value is not None:
         node = value.producer()
         if node is None:
-            return False
+            return None
         if node.op_type == "DequantizeLinear":
             return _eight_bits(node)
-        if node.op_type not in {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "MaxPool"}:
-            return False
+        if node.op_type not in _CARRIED:
+            return None
         value = node.inputs[0]
-    return False
+    return None
+
+
+def _eight_bits(dequantize: ir.Node) -> str | None:
+    # Types may be known of the zero point alone: what gives the codes need not have been inferred.
+    kinds = [value.dtype for value in (dequantize.inputs[0], *dequantize.inputs[2:]) if value is not None]
+    known = [kind for kind in kinds if kind is not None]
+    if not known:
+        return "int8"
+    if known[0].itemsize != 1:
+        return None
+    return "fp8" if known[0].is_floating_point() else "int8"

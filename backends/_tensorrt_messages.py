@@ -12,7 +12,7 @@ _PREFIX = re.compile(
 _ASSERTED = re.compile(r"&&\s*\"(?P<text>.+?)\"", re.S)
 _CODED = re.compile(r"Error Code \d+: [\w ]+\((?P<text>(?:[^()]|\([^()]*\))*)")
 _LED_BY_CODE = re.compile(r"^(?:\(.*?\)|[\w:]+\(.*?\)|\S+ (?:&&|\|\||[!=<>]=?) .*?): (?P<text>[A-Z].*)$", re.S)
-_NAMED = re.compile(r"^[^\s:]+: (?=\S)")
+_UNNAMED = re.compile(r"^node_of_\S+: ")
 _IN_NODE = re.compile(r"^In node -?\d+ with name:.*?and operator: \w+ \(\w+\): (?:\w+ ?\w*: )?", re.S)
 _NO_DRIVER = re.compile(r"cudaError 35|CUDA driver version is insufficient|CUDA initialization failure")
 _TOLD = re.compile(
@@ -33,12 +33,16 @@ def cleaned(message: str) -> str:
     return text[:_LONGEST] or "no reason was given"
 
 
-def refusal(description: str) -> str:
-    """What the parser says of a node it cannot take: the explanation of the condition that failed, where it has one."""
+def refusal(description: str, node: str = "") -> str:
+    """What the parser says of a node it cannot take: the explanation of the condition that failed, where it has one.
+
+    Args:
+        node: its name, which need not be said again.
+    """
     text = _IN_NODE.sub("", description).strip().removeprefix("Assertion failed: ")
     for found in _CODED.finditer(text):
         if not _NO_DRIVER.search(found["text"]):
-            return cleaned(_NAMED.sub("", found["text"]))
+            return cleaned(_UNNAMED.sub("", found["text"].removeprefix(f"{node}: ")))
     for explained in (_ASSERTED.search(text), _LED_BY_CODE.search(text.strip())):
         if explained is None:
             continue

@@ -200,7 +200,7 @@ def _build(typed: Artifact, builder: FlavourFound, target: Target) -> Artifact |
     assert capability is not None
     assert builder.version is not None
     shapes = cast("Shapes", json.loads(typed.properties.get("profile", "{}")))
-    products = cast("list[str]", json.loads(typed.properties.get("in_8_bits", "[]")))
+    products = cast("dict[str, str]", json.loads(typed.properties.get("in_8_bits", "{}")))
     ahead = builder.name in AHEAD_OF_TIME
     driver = next((gpu.driver for gpu in gpus()), "")
     answer = call_isolated(
@@ -236,7 +236,11 @@ def _build(typed: Artifact, builder: FlavourFound, target: Target) -> Artifact |
         },
         versions={builder.name: builder.version},
         pending="",
-        remarks=(*_float_after_all(planned, builder, capability), *cast("list[str]", answer["remarks"])),
+        remarks=(
+            *_float_after_all(planned, builder, capability),
+            *_documented(products, planned, builder, target),
+            *cast("list[str]", answer["remarks"]),
+        ),
     )
 
 
@@ -250,6 +254,19 @@ def _float_after_all(planned: dict[str, str], builder: FlavourFound, capability:
         if names:
             listed = ", ".join(list(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
             told.append(f"{where} {what}, of {len(planned)} layers written in 8 bits: {listed}")
+    return told
+
+
+def _documented(products: dict[str, str], planned: dict[str, str], builder: FlavourFound, target: Target) -> list[str]:
+    """What the flavour is documented not to do with a precision, beside what it has planned for this model."""
+    told = []
+    for precision in sorted(set(products.values())):
+        names = [name for name, kind in products.items() if kind == precision]
+        kept = sum(planned[name] == precision for name in names)
+        told += [
+            f"{limit.text}; of this model's {len(names)} layers in {precision} its builder has kept {kept} so"
+            for limit in target.limits_of(builder.name, precision)
+        ]
     return told
 
 
