@@ -12,9 +12,18 @@ from pathlib import Path
 from edgewright.benchmarks.gpu_check import record as records
 from edgewright.benchmarks.gpu_check.engines import export_onnx
 from edgewright.benchmarks.gpu_check.models import NETWORKS
-from edgewright.benchmarks.gpu_check.plan import BASELINE, PRECISIONS, QUICK, WAYS, CellPlan, Effort, onnx_name
+from edgewright.benchmarks.gpu_check.plan import (
+    BASELINE,
+    BUILD_ORDER,
+    PRECISIONS,
+    QUICK,
+    WAYS,
+    CellPlan,
+    Effort,
+    onnx_name,
+)
 from edgewright.benchmarks.gpu_check.session import run_cell
-from edgewright.benchmarks.gpu_check.table import markdown
+from edgewright.benchmarks.gpu_check.table import markdown, summary
 from edgewright.benchmarks.timing_lock import timing_lock
 from edgewright.core.errors import EdgewrightError, ExitCode, TargetAbsentError, UnavailableError, UsageError
 from edgewright.targets.detect import this_host
@@ -54,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--merge", type=Path, nargs="+", metavar="FILE", help="only merge records of one machine into --out")
     add("--table", type=Path, metavar="FILE", help="only print a record as Markdown")
+    add("--summary", type=Path, metavar="FILE", help="only print a record as one table")
     add("--quick", action="store_true", help="few short rounds: shows that it works, its figures mean little")
     add("--tf32", choices=("on", "off"), default="off", help="float32 in torch may be rounded to TF32 (default: off)")
     add("--threads", type=int, metavar="N", help="of the CPU (default: all cores)")
@@ -64,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     if options.table is not None:
         print(markdown(records.read(options.table)), end="")
+        return 0
+    if options.summary is not None:
+        print(summary(records.read(options.summary)), end="")
         return 0
     if options.merge is not None:
         if options.out is None:
@@ -91,20 +104,20 @@ def _measure(options: argparse.Namespace, cells: Sequence[tuple[str, int]], reco
         ):
             seconds = (ends - time.monotonic()) / (len(cells) - done)
             print(f"{name}, batch {batch}: {seconds:.0f} s", file=sys.stderr, flush=True)
-            cell = run_cell(_plan(options, name, batch, seconds, Path(work)))
+            cell = run_cell(_plan(options, name, batch, time.monotonic() + seconds, Path(work)))
         record = records.with_cell(record, cell)
         if options.out is not None:
             records.write(options.out, record)
     print(markdown({**record, "cells": records.cells_of(record)[before:]}), end="")
 
 
-def _plan(options: argparse.Namespace, name: str, batch: int, seconds: float, work: Path) -> CellPlan:
+def _plan(options: argparse.Namespace, name: str, batch: int, ends: float, work: Path) -> CellPlan:
     return CellPlan(
         network=name,
         batch=batch,
         device=options.device,
         arms=_arms(options, name),
-        seconds=seconds,
+        ends=ends,
         effort=QUICK if options.quick else Effort(),
         out=str(work / "cell.json"),
         place=str(work / "place"),
@@ -130,10 +143,10 @@ def _precisions(options: argparse.Namespace, network: str) -> tuple[str, ...]:
 def _arms(options: argparse.Namespace, network: str) -> tuple[str, ...]:
     """Every way in every precision, or those that were named; eager float32 always, since all are compared with it."""
     precisions = _precisions(options, network)
-    every = [f"{way}-{precision}" for precision in precisions for way in WAYS]
+    every = [f"{way}-{precision}" for way in BUILD_ORDER for precision in precisions]
     if options.arms is None:
         return tuple(dict.fromkeys([BASELINE, *every]))
-    chosen = [BASELINE]
+    chosen: list[str] = [BASELINE]
     for text in options.arms.split(","):
         if text in WAYS:
             chosen += [f"{text}-{precision}" for precision in precisions]

@@ -26,14 +26,16 @@ class Arm(ABC):
     """A network that can be run on each of its samples."""
 
     boundaries: tuple[Boundary, ...] = ("host",)
-    device_ns: int | None = None
-    """The last inference by the device's own events, without transfers; None where there are none."""
     versions: dict[str, str]
     remarks: tuple[str, ...] = ()
 
     @abstractmethod
     def run(self, boundary: Boundary, index: int) -> None:
         """One inference of sample ``index``, finished when it returns."""
+
+    @abstractmethod
+    def device_ns(self) -> int | None:
+        """The last inference by the device's own events, without transfers; None where there are none."""
 
     @abstractmethod
     def answer(self, index: int) -> Array:
@@ -70,7 +72,10 @@ class TorchArm(Arm):
                 self._timed(self._placed[index])
             if self._events is not None:
                 torch.cuda.synchronize()
-                self.device_ns = round(self._events[0].elapsed_time(self._events[1]) * 1e6)
+
+    def device_ns(self) -> int | None:
+        """As :class:`Arm` says."""
+        return None if self._events is None else round(self._events[0].elapsed_time(self._events[1]) * 1e6)
 
     def answer(self, index: int) -> Array:
         """As :class:`Arm` says."""
@@ -100,7 +105,10 @@ class SessionArm(Arm):
         """As :class:`Arm` says."""
         assert boundary == "host"
         self._session.run(self._samples[index])
-        self.device_ns = self._session.device_ns
+
+    def device_ns(self) -> int | None:
+        """As :class:`Arm` says."""
+        return self._session.device_ns
 
     def answer(self, index: int) -> Array:
         """As :class:`Arm` says."""
@@ -117,15 +125,20 @@ class PackageArm(TorchArm):
     def __init__(self, package: Call, opened: engines.Opened, samples: Sequence[Feeds], device: str) -> None:
         super().__init__(package, samples, device)
         self._product = SessionArm(opened, samples)
+        self._through_product = True
         self.remarks = opened.remarks
 
     def run(self, boundary: Boundary, index: int) -> None:
         """As :class:`Arm` says."""
-        if boundary == "device":
+        self._through_product = boundary == "host"
+        if self._through_product:
+            self._product.run(boundary, index)
+        else:
             super().run(boundary, index)
-            return
-        self._product.run(boundary, index)
-        self.device_ns = self._product.device_ns
+
+    def device_ns(self) -> int | None:
+        """As :class:`Arm` says."""
+        return self._product.device_ns() if self._through_product else super().device_ns()
 
     def answer(self, index: int) -> Array:
         """As :class:`Arm` says."""

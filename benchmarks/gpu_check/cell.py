@@ -30,7 +30,7 @@ from edgewright.core.tensors import Array, Feeds
 
 SAMPLES = 4
 TIMING_SHARE = 0.4
-"""Of a cell's seconds, what building leaves to timing: an arm that would be begun later is not built."""
+"""Of a cell's time, what building leaves to timing: an arm that would be begun later is not built."""
 TOLERANCES = {"cuda": {"fp32": 1e-2, "fp16": 3e-2, "bf16": 1e-1}, "cpu": {"fp32": 1e-4, "fp16": 3e-2, "bf16": 1e-1}}
 """By how much an arm may be off. On CUDA float32 may be TF32, whose mantissa has ten bits as float16's has; errors of
 some fifty layers add up. An arm that computes something else is off by about 1."""
@@ -56,7 +56,7 @@ def measure(plan: CellPlan) -> dict[str, object]:
     expected = _reference(plan, samples)
     results: dict[str, ArmResult] = {}
     ready: dict[str, Arm] = {}
-    until = began + (1 - TIMING_SHARE) * plan.seconds
+    until = plan.ends - TIMING_SHARE * (plan.ends - began)
     for name in plan.arms:
         Path(plan.place).write_text(name)
         if name in plan.skip:
@@ -78,7 +78,7 @@ def measure(plan: CellPlan) -> dict[str, object]:
         at=lambda name: _note(plan.place, name),
         describe=lambda error: _told(error, plan),
     )
-    found = interleaver.run(began + plan.seconds)
+    found = interleaver.run(plan.ends)
     for name in ready:
         if name in found.failed:
             results[name].status, results[name].reason = "failed", found.failed[name]

@@ -20,6 +20,9 @@ WAYS: Mapping[str, str] = {
 BASELINE = "eager-fp32"
 PRECISIONS = ("fp32", "fp16", "bf16")
 
+BUILD_ORDER = ("eager", "compile", "aotinductor", "onnxruntime", "tensorrt", "compile-graphs")
+"""When time runs out while arms are built, the last of these are missing."""
+
 Boundary = Literal["host", "device"]
 BOUNDARIES: Mapping[Boundary, str] = {
     "host": "NumPy arrays in, NumPy arrays out: copies to the device and back are inside",
@@ -57,8 +60,8 @@ class CellPlan:
     batch: int
     device: Literal["cuda", "cpu"]
     arms: tuple[str, ...]
-    seconds: float
-    """For everything, building included."""
+    ends: float
+    """When it must be done, building included, by ``time.monotonic``, which the processes of a machine share."""
     effort: Effort
     out: str
     """Where the answer is written."""

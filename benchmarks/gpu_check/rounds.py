@@ -151,8 +151,8 @@ class Interleaver:
         try:
             for _ in range(self._sizes[visit]):
                 times.append(self._timed(arm, boundary))
-                if arm.device_ns is not None:
-                    events.append(arm.device_ns)
+                if (took := arm.device_ns()) is not None:
+                    events.append(took)
         finally:
             gc.enable()
         wall[visit] = times

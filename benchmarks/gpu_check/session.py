@@ -25,28 +25,27 @@ _WORTH_TRYING_S = 20.0
 
 def run_cell(plan: CellPlan) -> Mapping[str, object]:
     """The cell's object; an arm that takes its process down is named, and the others are measured without it."""
-    ends = time.monotonic() + plan.seconds
     skip = dict(plan.skip)
     while True:
-        left = ends - time.monotonic()
         Path(plan.out).unlink(missing_ok=True)
         Path(plan.place).write_text("")
-        why = _attempt(replace(plan, seconds=left, skip=skip), left + _GRACE_S)
+        why = _attempt(replace(plan, skip=skip))
         if why is None:
             return cast("Mapping[str, object]", json.loads(Path(plan.out).read_text()))
         blamed = Path(plan.place).read_text()
         _say(f"  {blamed or 'the process'}: {why}")
         if blamed and blamed not in skip:
             skip[blamed] = why
-        if not blamed or ends - time.monotonic() < _WORTH_TRYING_S:
+        if not blamed or plan.ends - time.monotonic() < _WORTH_TRYING_S:
             return _lost(plan, skip, why)
 
 
-def _attempt(plan: CellPlan, seconds: float) -> str | None:
+def _attempt(plan: CellPlan) -> str | None:
     """Runs the process; None when it has answered, else why it has not."""
     path = Path(plan.work) / "plan.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     plan.write(path)
+    seconds = max(0.0, plan.ends - time.monotonic()) + _GRACE_S
     process = subprocess.Popen(
         [sys.executable, "-m", _MODULE, str(path)], stdin=subprocess.DEVNULL, start_new_session=True
     )
@@ -71,7 +70,7 @@ def _lost(plan: CellPlan, skip: Mapping[str, str], why: str) -> dict[str, object
         for name in plan.arms
     }
     described = {"network": plan.network, "batch": plan.batch, "device": plan.device, "seed": plan.seed}
-    nothing = {"tf32": {}, "seconds": plan.seconds, "order": [], "voided": [], "clocks": []}
+    nothing: dict[str, object] = {"tf32": {}, "seconds": None, "order": [], "voided": [], "clocks": []}
     return {**described, **nothing, "threads": plan.threads, "effort": asdict(plan.effort), "arms": arms}
 
 

@@ -19,13 +19,8 @@ _TITLES: Mapping[Boundary, str] = {
 
 def markdown(record: Document) -> str:
     """The whole record."""
-    machine = cast("Mapping[str, object]", record["machine"])
-    versions = cast("Mapping[str, str]", record["versions"])
-    driver = f", driver {machine['driver']}" if machine["driver"] else ""
-    place = machine["gpu"] or f"{machine['cores']} cores of {machine['cpu']}"
-    software = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     lines = [
-        f"{place}{driver}, {record['date']}; {software}.",
+        _origin(record),
         "",
         "Ratios are time over time, below 1 is faster, with their 95 % interval over paired rounds; `to compile` is",
         "against torch.compile in the same precision. `GPU ms` is by CUDA events, without transfers.",
@@ -33,6 +28,40 @@ def markdown(record: Document) -> str:
     for cell in cells_of(record):
         lines += ["", *_cell(cell)]
     return "\n".join(lines) + "\n"
+
+
+def summary(record: Document) -> str:
+    """One table for a first page: arms against networks, from host memory to host memory.
+
+    Where a network and batch size was measured more than once, the last that has the arm counts.
+    """
+    columns: dict[str, dict[str, str]] = {}
+    for cell in cells_of(record):
+        column = columns.setdefault(f"{NETWORKS[str(cell['network'])].title}, batch {cell['batch']}", {})
+        for name, found in figures_of(cell).items():
+            if "host" in found:
+                wall = found["host"]["wall_ns"]
+                ratio = "" if wall.to_eager is None else f" ({wall.to_eager.value:.2f})"
+                column[name] = f"{_milliseconds(wall)}{ratio}"
+    arms = sorted({name for column in columns.values() for name in column}, key=_place)
+    lines = [
+        "Median milliseconds from host memory to host memory, in brackets over eager float32 in the same rounds (below",
+        f"1 is faster). {_origin(record)}",
+        "",
+        f"| arm | {' | '.join(columns)} |",
+        f"|{'---|' * (len(columns) + 1)}",
+        *(f"| {arm} | {' | '.join(column.get(arm, '-') for column in columns.values())} |" for arm in arms),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _origin(record: Document) -> str:
+    machine = cast("Mapping[str, object]", record["machine"])
+    versions = cast("Mapping[str, str]", record["versions"])
+    driver = f", driver {machine['driver']}" if machine["driver"] else ""
+    place = machine["gpu"] or f"{machine['cores']} cores of {machine['cpu']}"
+    software = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    return f"{place}{driver}, {record['date']}; {software}."
 
 
 def _cell(cell: Mapping[str, object]) -> Iterator[str]:

@@ -30,8 +30,9 @@ class FakeArm(Arm):
         until = time.perf_counter_ns() + self.microseconds * 1000
         while time.perf_counter_ns() < until:
             pass
-        if "device" in self.boundaries:
-            self.device_ns = self.microseconds * 900
+
+    def device_ns(self) -> int | None:
+        return self.microseconds * 900 if "device" in self.boundaries else None
 
     def answer(self, index: int) -> Array:
         return np.zeros(index)
