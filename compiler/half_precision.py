@@ -15,9 +15,13 @@ from edgewright.compiler.numeric_gate import exposed
 from edgewright.compiler.site import Absent, Site
 from edgewright.core.errors import EdgewrightError
 from edgewright.core.model import OnnxModel
+from edgewright.core.tensors import Array
 from edgewright.targets.schema import QuantScheme, Target
 
 LARGEST_FLOAT16 = 65504.0
+LARGEST_BFLOAT16 = (2.0 - 2.0**-7) * 2.0**127
+MASK_FLOAT16 = -(2.0**14)
+"""What hides a score from a Softmax in float16: its exponential is 0, and three such masks still add up to a number."""
 HEADROOM = 4.0
 """Other data may be this much larger than the samples before float16 overflows."""
 SMALLEST_NORMAL_FLOAT16 = 2.0**-14
@@ -91,23 +95,42 @@ def _formal(parameters: Iterable[onnx.defs.OpSchema.FormalParameter], index: int
     return listed[min(index, len(listed) - 1)].type_str if listed else ""
 
 
-def constant_problem(node: ir.Node, half: ir.DataType) -> str:
-    """Why a constant of ``node`` cannot be written in ``half``, or nothing."""
+def constant_problem(node: ir.Node, half: ir.DataType, *, masks: bool = False) -> str:
+    """Why a constant of ``node`` cannot be written in ``half``, or nothing.
+
+    Args:
+        node: anything.
+        half: float16 or bfloat16.
+        masks: the node's result only hides what a Softmax is not to see: its most negative constants may be others.
+    """
     for index, value in enumerate(node.inputs):
         array = constant(value) if value is not None and value.dtype == ir.DataType.FLOAT else None
-        if array is None or array.size == 0:
+        if array is None or array.size == 0 or half != ir.DataType.FLOAT16:
             continue
-        largest = float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
-        if half == ir.DataType.FLOAT16 and largest > LARGEST_FLOAT16:
+        finite = array[np.isfinite(array)]
+        largest = float((finite if masks else np.abs(finite)).max(initial=0.0))
+        if largest > LARGEST_FLOAT16:
             return "a constant of it is too large for float16"
         added = index == 2 and is_standard(node, "Conv", "ConvTranspose", "Gemm")  # a bias rounds by 2**-25 at most
-        if half == ir.DataType.FLOAT16 and 0 < largest < SMALLEST_NORMAL_FLOAT16 and not added:
+        if 0 < largest < SMALLEST_NORMAL_FLOAT16 and not added:
             return "a constant of it is too small for float16"
     return ""
 
 
-def overflowing(model: OnnxModel, site: Site) -> tuple[dict[str, float], str]:
-    """The tensors that come too near float16's limit on real samples, with the largest value seen, or why not known."""
+def as_half(array: Array, half: ir.DataType) -> Array:
+    """A constant in ``half``. What lies beyond is a mask's filling and becomes one of its numbers, not infinite."""
+    limit = LARGEST_FLOAT16 if half == ir.DataType.FLOAT16 else LARGEST_BFLOAT16
+    wide = array.astype(np.float64)
+    beyond = np.isfinite(wide) & (np.abs(wide) > limit)
+    lowest = MASK_FLOAT16 if half == ir.DataType.FLOAT16 else -limit
+    return np.where(beyond, np.clip(wide, lowest, limit), wide).astype(half.numpy())
+
+
+def extremes(model: OnnxModel, site: Site) -> tuple[dict[str, tuple[float, float]], str]:
+    """The lowest and highest finite value of each computed float32 tensor on real samples, or why not known.
+
+    What a DequantizeLinear makes of stored codes is left out: it is no more than its scales say.
+    """
     if isinstance(site.run, Absent):
         return {}, site.run.reason
     if isinstance(site.samples, Absent):
@@ -119,7 +142,7 @@ def overflowing(model: OnnxModel, site: Site) -> tuple[dict[str, float], str]:
         for value in node.outputs
         if value.name and _is_float(value)
     ]
-    found: dict[str, float] = {}
+    found: dict[str, tuple[float, float]] = {}
     for start in range(0, len(names), _TENSORS_PER_RUN):
         part = names[start : start + _TENSORS_PER_RUN]
         feeds = itertools.islice(iter(site.samples), _SAMPLES)
@@ -127,9 +150,10 @@ def overflowing(model: OnnxModel, site: Site) -> tuple[dict[str, float], str]:
             for answer in site.run(exposed(model, part), feeds):
                 for name in part:
                     array = answer[name]
-                    largest = float(np.abs(array[np.isfinite(array)]).max(initial=0.0)) if array.size else 0.0
-                    if largest * HEADROOM > LARGEST_FLOAT16:
-                        found[name] = max(found.get(name, 0.0), largest)
+                    finite = array[np.isfinite(array)]
+                    low, high = found.get(name, (0.0, 0.0))
+                    low = min(low, float(finite.min(initial=0.0)))
+                    found[name] = low, max(high, float(finite.max(initial=0.0)))
         except EdgewrightError as problem:
             return {}, problem.problem
     return found, ""

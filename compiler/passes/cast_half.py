@@ -3,7 +3,8 @@
 1. Every node that its schema allows computes in 16 bits. What must not stays in float32: operators that need it, nodes
    named in ``keep_float``, and for float16 nodes with a constant outside its range.
 2. For float16, real samples are run through the float32 model first: a node that reads or writes a value of more than a
-   quarter of 65504 stays in float32, because other data may be larger. Without samples the journal says so.
+   quarter of 65504 stays in float32, because other data may be larger; so does a mean whose sum would leave the range.
+   Very negative values that only hide scores from a Softmax become -16384. Without samples the journal says so.
 3. Casts stand where the two meet, one per tensor and type. Bodies of If and Loop stay as they are.
 4. Behind quantisation, 16 bits are what the scheme leaves its rest in: a DequantizeLinear gives each reader the type
    it computes in, with a scale of that type, so that no Cast stands between codes and their reader. A QuantizeLinear
@@ -13,22 +14,15 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import onnx_ir as ir
 
-from edgewright.compiler.graphs import constant, int_attribute, is_standard
-from edgewright.compiler.half_codes import codes_problem, converts_codes, narrow_quantizers, round_scales, stored_reals
-from edgewright.compiler.half_precision import (
-    HALF_PRECISIONS,
-    constant_problem,
-    half_slots,
-    opset_for,
-    overflowing,
-    written_half,
-)
+from edgewright.compiler.graphs import constant, is_standard
+from edgewright.compiler.half_choice import HalfNode, choose_half
+from edgewright.compiler.half_codes import converts_codes, narrow_quantizers, round_scales, stored_reals
+from edgewright.compiler.half_precision import HALF_PRECISIONS, as_half, opset_for, written_half
 from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
 from edgewright.compiler.rewriting import Rewriting
 from edgewright.compiler.shape_inference import infer_shapes
@@ -37,7 +31,6 @@ from edgewright.core.model import OnnxModel
 from edgewright.targets.schema import Target
 
 _TYPES = {"float16": ir.DataType.FLOAT16, "bfloat16": ir.DataType.BFLOAT16}
-_INTEGERS = frozenset({ir.DataType.BOOL, ir.DataType.INT32, ir.DataType.INT64, ir.DataType.UINT8, ir.DataType.INT8})
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,7 @@ class CastHalf(Pass[OnnxModel, OnnxModel]):
             work.skipped("graph", f"some operators stay in float32: {problem}")
         if any(value.dtype is None for node in work.model.graph for value in node.outputs if value.name):
             infer_shapes(work)
-        chosen = _choose(work, options, site)
+        chosen = choose_half(work, half, frozenset(options.keep_float), site)
         if chosen:
             _Casting(work, half).apply(chosen)
             work.did("graph", f"{len(chosen)} nodes compute in {options.dtype}", len(chosen))
@@ -99,53 +92,6 @@ def _rest(target: Target, precision: str) -> str | None:
     return written_half(target, rule.schemes[0]) if rule is not None and rule.schemes else None
 
 
-Slots = tuple[ir.Node, set[int], set[int]]
-
-
-def _choose(work: Rewriting, options: CastHalfOptions, site: Site) -> list[Slots]:
-    half = _TYPES[options.dtype]
-    candidates: list[Slots] = []
-    for node in work.model.graph:
-        if converts_codes(node):
-            continue
-        slots = (set(), {0}) if _makes_float_of_integers(node) else half_slots(node, work.opset, half)
-        if isinstance(slots, str):
-            work.skipped(node.name, f"stays in float32: {slots}")
-        elif not any(slots) or (is_standard(node, "Cast") and not _makes_float_of_integers(node)):
-            continue
-        elif node.name in options.keep_float or node.op_type in options.keep_float:
-            work.skipped(node.name, "stays in float32: it is named in keep_float")
-        elif problem := constant_problem(node, half) or codes_problem(node, half, work.opset):
-            work.skipped(node.name, f"stays in float32: {problem}")
-        else:
-            candidates.append((node, *slots))
-    if half != ir.DataType.FLOAT16 or not candidates:
-        return candidates
-    large, problem = overflowing(replace(work.original, ir=work.model), site)
-    if problem:
-        work.tally.add("warning", "graph", f"the range of values was not checked against float16's: {problem}")
-    return [item for item in candidates if not _too_large(work, item[0], large)]
-
-
-def _makes_float_of_integers(node: ir.Node) -> bool:
-    source = node.inputs[0] if node.inputs else None
-    return (
-        is_standard(node, "Cast")
-        and source is not None
-        and source.dtype in _INTEGERS
-        and int_attribute(node, "to", 0) == ir.DataType.FLOAT.value
-    )
-
-
-def _too_large(work: Rewriting, node: ir.Node, large: dict[str, float]) -> bool:
-    for value in (*node.inputs, *node.outputs):
-        if value is not None and value.name in large:
-            text = "stays in float32: values near float16's limit pass through it on real samples"
-            work.skipped(node.name, f"{text} ({large[value.name]:.3g})")
-            return True
-    return False
-
-
 class _Casting:
     def __init__(self, work: Rewriting, half: ir.DataType) -> None:
         self.work, self.half = work, half
@@ -153,17 +99,17 @@ class _Casting:
         self.halves: dict[ir.Value, ir.Value] = {}
         self.graph = work.model.graph
 
-    def apply(self, chosen: list[Slots]) -> None:
-        self.made = made = {node.outputs[index] for node, _, outputs in chosen for index in outputs}
-        reads: dict[ir.Node, set[int]] = {node: inputs for node, inputs, _ in chosen}
+    def apply(self, chosen: list[HalfNode]) -> None:
+        self.made = made = {item.node.outputs[index] for item in chosen for index in item.outputs}
+        reads = {item.node: set(item.inputs) for item in chosen}
         round_scales(self.graph, self.half)
-        for node, inputs, _ in chosen:
-            for index in sorted(inputs):
-                value = node.inputs[index]
+        for item in chosen:
+            for index in sorted(item.inputs):
+                value = item.node.inputs[index]
                 if value is not None and value not in made:
-                    node.replace_input_with(index, self._as_half(value))
-            if is_standard(node, "Cast"):
-                node.attributes["to"] = ir.AttrInt64("to", self.half.value)
+                    item.node.replace_input_with(index, self._as_half(value))
+            if is_standard(item.node, "Cast"):
+                item.node.attributes["to"] = ir.AttrInt64("to", self.half.value)
         for node in list(narrow_quantizers(self.graph, self.half, made)):
             scale = node.inputs[1]
             assert scale is not None
@@ -188,8 +134,7 @@ class _Casting:
         elif maker is not None and is_standard(maker, "DequantizeLinear") and converts_codes(maker):
             result = self._dequantized(maker)
         elif array is not None and value.is_initializer():
-            with np.errstate(over="ignore"):
-                narrow = array.astype(self.half.numpy())
+            narrow = as_half(array, self.half)
             near = next(iter(value.uses())).node
             result = self.work.constant(self._outer(near), f"{value.name}.half", narrow, self.half)
             self.work.orphan(value)
