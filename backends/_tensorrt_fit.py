@@ -2,6 +2,7 @@
 
 An engine holds machine code for one kind of GPU and belongs to one release. TensorRT's runs under the version it was
 built with unless it was built to be version-compatible, which ours are not; TensorRT-RTX's under the very release.
+None of this finds an engine that was tampered with: who opens one trusts its maker (the backend's ``native_code``).
 Sources: https://docs.nvidia.com/deeplearning/tensorrt/11.1.0/inference-library/engine-compatibility.html and
 https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/inference-library/engine-compatibility.html.
 """

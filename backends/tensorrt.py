@@ -60,6 +60,9 @@ class TensorRt(Backend):
     """Builds strongly typed engines; the flavour of TensorRT is the first of the target's that can build for it."""
 
     name = "tensorrt"
+    native_code = True
+    """NVIDIA counts opening an engine as running its maker's code, on the GPU and on the host:
+    https://docs.nvidia.com/deeplearning/tensorrt/11.4.0/reference/security.html."""
 
     def probe(self) -> Availability:
         """The version of the first flavour that is installed, and the GPUs here; a bundle may still need another."""
