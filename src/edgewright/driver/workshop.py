@@ -130,7 +130,8 @@ class Workshop:
         options: dict[str, object] = dict(self.recipe.options_of(one.name))
         if one.stage is Stage.QUANTIZE:
             options.update(_known(one, choice.options))
-        return type(one)(one.options_type(**options)) if options else one
+        own = {item.name: getattr(one.options, item.name) for item in fields(one.options_type)}
+        return type(one)(one.options_type(**own | options)) if options else one
 
 
 def narrowed(target: Target, choice: Choice) -> Target:
