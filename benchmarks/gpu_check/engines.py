@@ -14,7 +14,7 @@ from edgewright.benchmarks.gpu_check.models import NETWORKS, OUTPUT, network
 from edgewright.benchmarks.gpu_check.plan import CellPlan, onnx_name
 from edgewright.core.errors import UnavailableError
 from edgewright.core.model import TorchFile
-from edgewright.targets.load import hardware_names, load_targets
+from edgewright.targets.load import hardware_names, described_targets
 from edgewright.targets.schema import Target
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def target_here(runtime: str, device: str) -> Target:
         UnavailableError: none of the targets that ship is this machine.
     """
     if device == "cpu":
-        for target in load_targets("native"):
+        for target in described_targets("native"):
             if target.runtime == runtime:
                 return target
         raise UnavailableError(f"there is no target native/{runtime}", "See edgewright targets.")
@@ -117,7 +117,7 @@ def target_here(runtime: str, device: str) -> Target:
 
     capability = torch.cuda.get_device_capability()
     for name in hardware_names():
-        for target in load_targets(name):
+        for target in described_targets(name):
             if target.runtime == runtime and target.compute_capability == capability:
                 return target
     raise UnavailableError(
