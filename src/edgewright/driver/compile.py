@@ -92,9 +92,10 @@ def open_job(request: CompileRequest, groups: Sequence[Group], workdir: Path) ->
     sets = open_sets(request.data, request.eval_data, original.inputs, recipe.preprocessing, request.seed)
     notes = [f"{note.subject}: {note.text}" for note in loaded.notes]
     notes += sets.notes if sets else ()
-    sizes, lines = size_ranges(original, loaded.bounds, sets)
-    original = replace(original, sizes=sizes)
-    notes += lines
+    if any(target.device != "CPU" for group in groups for target in group.targets):
+        sizes, lines = size_ranges(original, loaded.bounds, sets)
+        original = replace(original, sizes=sizes)
+        notes += lines
     metric = request.metric or recipe.metric or ""
     if sets is not None and not metric:
         chosen = default_metric(original.outputs, sets.prove.labelled)
@@ -190,7 +191,9 @@ def _lanes(job: Job, group: Group) -> list[Lane]:
     elsewhere = all(is_present(target) is not None for target in group.targets)
     for target in group.targets:
         if elsewhere and lanes:
-            job.request.log(f"  {target.name} is left out: {group.name} is not here, so nothing can be timed (name it)")
+            job.request.log(
+                f"  {target.name} is left out: without {group.name} nothing is timed here; name it to have it"
+            )
             continue
         try:
             lanes.append(open_lane(job, target))

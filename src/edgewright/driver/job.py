@@ -44,13 +44,17 @@ class Job:
         """How images become inputs, as the manifest has it; empty where the recipe does not say."""
         return {name: steps.to_json() for name, steps in self.recipe.preprocessing.items()}
 
+    @property
+    def _sizes_json(self) -> dict[str, object]:
+        return {name: [vars(item) for item in ranges] for name, ranges in self.original.sizes.items()}
+
     def recipe_digest(self, target: Target) -> str:
         """Covers what goes in: model, data, target, limits, wishes; nothing that measurement decided."""
         request, sets = self.request, self.sets
         return jsontext.digest(
             {
                 "model": self.original.digest,
-                "sizes": {name: [vars(item) for item in ranges] for name, ranges in self.original.sizes.items()},
+                "sizes": {} if target.device == "CPU" else self._sizes_json,
                 "data": None if sets is None else [sets.calibrate.digest, sets.select.digest, sets.prove.digest],
                 "metric": self.metric,
                 "target": target.to_json(),
