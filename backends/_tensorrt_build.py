@@ -177,7 +177,8 @@ def _shape_inputs(network: Any) -> list[str]:
 def _inspect(trt: ModuleType, log: Any, plan: Any) -> list[Layer]:
     """The layers of an engine for the GPU in this machine; [] where there is none."""
     try:
-        found = trt.Runtime(log).deserialize_cuda_engine(plan)
+        runtime = trt.Runtime(log)  # the engine must not outlive it
+        found = runtime.deserialize_cuda_engine(plan)
         text = found.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
         return inspected(str(text))
     except Exception:  # noqa: BLE001 - what is not known is called unknown; the engine itself is good

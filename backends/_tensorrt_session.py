@@ -42,7 +42,8 @@ class EngineSession(Session):
         self._cuda: Cuda | None = Cuda() if cuda is None else cuda
         self._buffers: dict[str, Buffer] = {}
         try:
-            self._engine = _loaded(self._trt, self._log, artifact.path, self._flavour)
+            self._runtime = self._trt.Runtime(self._log)  # the engine must not outlive it
+            self._engine = self._loaded(artifact.path)
             self._context = self._new_context()
             self._check_tensors()
         except BaseException:
@@ -53,6 +54,7 @@ class EngineSession(Session):
         """Lets go of the context before the engine, and of the memory after both."""
         self._context = None
         self._engine = None
+        self._runtime = None
         for buffer in self._buffers.values():
             buffer.free()
         self._buffers = {}
@@ -112,6 +114,15 @@ class EngineSession(Session):
         if self._cuda is None or self._context is None:
             raise EngineError("tensorrt is closed", "Open it again.")
         return self._cuda, self._context
+
+    def _loaded(self, path: Path) -> Any:
+        engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        if engine is None:
+            raise EngineError(
+                f"{self._title} refuses {path.name}: {failure(self._log.lines)}",
+                "Compile the model again, or run edgewright finish on the bundle with the typed model.",
+            )
+        return engine
 
     def _new_context(self) -> Any:
         context = self._engine.create_execution_context()
@@ -198,17 +209,6 @@ class EngineSession(Session):
             return []
 
 
-def _loaded(trt: ModuleType, log: Any, path: Path, flavour: str) -> Any:
-    runtime = trt.Runtime(log)
-    engine = runtime.deserialize_cuda_engine(path.read_bytes())
-    if engine is None:
-        raise EngineError(
-            f"{TITLES[flavour]} {trt.__version__} refuses {path.name}: {failure(log.lines)}",
-            "Compile the model again, or run edgewright finish on the bundle with the typed model.",
-        )
-    return engine
-
-
 def _dtype(trt: ModuleType, kind: Any) -> str:
     """Our name of one of TensorRT's types."""
     return next((ours for name, ours in IO_TYPES.items() if kind == getattr(trt.DataType, name, None)), str(kind))
@@ -245,11 +245,16 @@ def _allocator(trt: ModuleType, buffer: Buffer) -> Any:
             trt.IOutputAllocator.__init__(self)
             self.shape: tuple[int, ...] | None = None
 
-        def reallocate_output(self, tensor_name: str, memory: int, size: int, alignment: int) -> int:
+        def reallocate_output(self, tensor_name: str, memory: int, size: int, alignment: int) -> int | None:
             del tensor_name, memory, alignment  # what CUDA allocates is aligned to 256 bytes or more
-            return buffer.reserve(size)
+            try:
+                return buffer.reserve(size)
+            except EngineError:  # an exception would have to pass through TensorRT's own code
+                return None
 
-        def reallocate_output_async(self, tensor_name: str, memory: int, size: int, alignment: int, stream: int) -> int:
+        def reallocate_output_async(
+            self, tensor_name: str, memory: int, size: int, alignment: int, stream: int
+        ) -> int | None:
             del stream
             return self.reallocate_output(tensor_name, memory, size, alignment)
 

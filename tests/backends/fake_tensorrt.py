@@ -195,6 +195,9 @@ class Context:
             found = found[found > 0] * 1
             allocator = self._allocators["z"]
             address = allocator.reallocate_output_async("z", 0, found.nbytes, 256, stream)
+            if not address:
+                self._log.log(self._module.Severity.ERROR, "Requested amount of output memory could not be allocated")
+                return False
             allocator.notify_shape("z", (found.size,))
             driver.queue.append(lambda: ctypes.memmove(address, found.ctypes.data, found.nbytes))
         if self.profiler is not None:

@@ -17,19 +17,22 @@ from edgewright.backends._reference_check import evaluator
 from edgewright.core.errors import BadInputError, EngineError, UnavailableError
 from edgewright.core.model import OnnxModel, TorchModel
 from edgewright.core.tensors import Array, Feeds, Outputs
+from edgewright.targets.schema import Target
 
 if TYPE_CHECKING:
     from .conftest import Subject
 
 
 @pytest.fixture(params=registry().names())
-def backend(request: pytest.FixtureRequest) -> Backend:
+def backend(request: pytest.FixtureRequest, target: Target) -> Backend:
     found = registry().find(request.param)()
     answer = found.probe()
     if not answer.present:
         pytest.skip(f"{request.param}: {answer.reason}")
     if not answer.devices:
         pytest.skip(f"{request.param} {answer.version}: it sees no device here that could open its engines")
+    if not found.available_for(target).present:
+        pytest.skip(f"{request.param} {answer.version}: {found.available_for(target).reason}")
     return found
 
 

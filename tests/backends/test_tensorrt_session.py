@@ -81,6 +81,17 @@ def test_an_output_whose_size_the_data_decides(tmp_path: Path, version: str, dri
         assert got["z"].shape == (0,)
 
 
+def test_an_output_that_finds_no_memory_is_one_message(tmp_path: Path, version: str) -> None:
+    """Not an exception through TensorRT's own code: nothing says what that would do."""
+    driver = FakeDriver()
+    found = artifact(tmp_path, plan(version, data_decides=True), "y", "z")
+    with EngineSession(found, Cuda(driver)) as session:
+        session.run({"x": -np.abs(rows(4))})
+        driver.room = 8
+        with pytest.raises(EngineError, match="output memory could not be allocated"):
+            session.run({"x": np.abs(rows(4))})
+
+
 def test_a_shape_outside_the_range_is_said_before_it_runs(tmp_path: Path, version: str, driver: FakeDriver) -> None:
     with EngineSession(artifact(tmp_path, plan(version)), Cuda(driver)) as session:
         with pytest.raises(BadInputError, match=r"input 'x' has shape \(5, 3\), the engine takes \(1, 3\) to \(4, 3\)"):
