@@ -17,6 +17,7 @@ import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import onnx_ir as ir
 
 from edgewright.compiler.graphs import constant, is_standard
@@ -28,8 +29,11 @@ from edgewright.compiler.rewriting import Rewriting
 from edgewright.compiler.shape_inference import infer_shapes
 from edgewright.compiler.site import Site
 from edgewright.core.model import OnnxModel
+from edgewright.core.tensors import Array
 from edgewright.targets.schema import Target
 
+_PADDING = 1 << 10
+"""Elements from which a constant of one number is not stored as many."""
 _TYPES = {"float16": ir.DataType.FLOAT16, "bfloat16": ir.DataType.BFLOAT16}
 
 
@@ -134,14 +138,25 @@ class _Casting:
         elif maker is not None and is_standard(maker, "DequantizeLinear") and converts_codes(maker):
             result = self._dequantized(maker)
         elif array is not None and value.is_initializer():
-            narrow = as_half(array, self.half)
-            near = next(iter(value.uses())).node
-            result = self.work.constant(self._outer(near), f"{value.name}.half", narrow, self.half)
+            result = self._stored(value, as_half(array, self.half))
             self.work.orphan(value)
         else:
             result = self._cast(value, self.half, f"{value.name}.half")
         self.halves[value] = result
         return result
+
+    def _stored(self, value: ir.Value, narrow: Array) -> ir.Value:
+        """A constant in 16 bits; one number all over, as channels are padded with, is written once."""
+        readers = [use.node for use in value.uses()]
+        place, hint = self._outer(readers[0]), f"{value.name}.half"
+        padding = narrow.size >= _PADDING and all(is_standard(node, "Concat") for node in readers)
+        if not padding or not np.array_equal(narrow, np.broadcast_to(narrow.flat[0], narrow.shape)):
+            return self.work.constant(place, hint, narrow, self.half)
+        number = self.work.constant(place, hint, narrow.reshape(-1)[:1].reshape(()), self.half)
+        sizes = self.work.constant(place, f"{value.name}.sizes", np.asarray(narrow.shape, np.int64))
+        filled = self.work.insert(self.graph[0], "Expand", [number, sizes], hint=hint, like=value)
+        filled.type = ir.TensorType(self.half)
+        return filled
 
     def _dequantized(self, node: ir.Node) -> ir.Value:
         """What a DequantizeLinear makes, in 16 bits: a constant for int32 codes, else another one's result."""

@@ -106,3 +106,15 @@ def test_resizing_computes_in_16_bits_and_keeps_the_bits_of_its_coordinates():
     (resize,) = [node for node in outcome.model.ir.graph if node.op_type == "Resize"]
     assert resize.inputs[0].dtype == ir.DataType.FLOAT16
     assert resize.inputs[2].dtype == ir.DataType.FLOAT
+
+
+def test_padding_of_one_number_is_written_once():
+    net = tools.Net(seed=5)
+    x = net.input("x", [1, 3, 16, 16])
+    net.op("Concat", net.op("Relu", x), net.weight(np.full((1, 8, 16, 16), 0.5)), out="y", axis=1)
+    net.output("y", [1, 11, 16, 16])
+    model, feeds = net.model(), tools.images(2)
+    outcome = cast(model, feeds)
+    assert outcome.model.size_bytes < 100
+    (want,), (have,) = answers(model, feeds[:1]), answers(outcome.model, feeds[:1])
+    np.testing.assert_allclose(have["y"], want["y"], rtol=1e-3)
