@@ -24,6 +24,9 @@ IO_TYPES = {
 }
 """TensorRT's names of the types of inputs and outputs -> ours."""
 
+_CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
+_NAMED = 5
+
 if TYPE_CHECKING:
     import onnx_ir as ir
 
@@ -89,6 +92,21 @@ def untyped(model: OnnxModel) -> list[Unsupported]:
         for spec in specs
         if spec.dtype not in IO_TYPES.values()
     ]
+
+
+def control_flow(problem: str, model: OnnxModel) -> str:
+    """The branches and loops of a model, where a builder's failure is about scopes, which are TensorRT's word for them.
+
+    Returns:
+        What to add to the message; empty where it is about something else.
+    """
+    import onnx_ir as ir
+
+    nodes = [node for node in ir.traversal.RecursiveGraphIterator(model.ir.graph) if node.op_type in _CONTROL_FLOW]
+    if not nodes or "scope" not in problem.lower():
+        return ""
+    named = ", ".join(f"{_operator(node, model)} '{node.name or ''}'" for node in nodes[:_NAMED])
+    return f" (scopes are made by {named}" + (f" and {len(nodes) - _NAMED} more)" if len(nodes) > _NAMED else ")")
 
 
 def _operator(node: ir.Node, model: OnnxModel) -> str:

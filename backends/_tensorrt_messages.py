@@ -9,6 +9,7 @@ _PLACE = re.compile(r",?\s*\(?In [\w:~]+ at \S+?:\d+\s*|\S+\.(?:cpp|h):\d+:?\s*|
 _PREFIX = re.compile(
     r"^(?:I[A-Z]\w+::\w+: )?(?:Error Code \d+: )?(?:API Usage Error|Internal Error|Cuda Runtime|Serialization)?\s*"
 )
+_COMPILER = re.compile(r"^\W*Myelin[^\]]*\]\s*")
 _ASSERTED = re.compile(r"&&\s*\"(?P<text>.+?)\"", re.S)
 _CODED = re.compile(r"Error Code \d+: [\w ]+\((?P<text>(?:[^()]|\([^()]*\))*)")
 _LED_BY_CODE = re.compile(r"^(?:\(.*?\)|[\w:]+\(.*?\)|\S+ (?:&&|\|\||[!=<>]=?) .*?): (?P<text>[A-Z].*)$", re.S)
@@ -29,6 +30,7 @@ _LONGEST = 400
 def cleaned(message: str) -> str:
     """One line of the engine's, without numbers of errors and names of NVIDIA's files."""
     text = _PREFIX.sub("", _PLACE.sub("", message.strip()))
+    text = _COMPILER.sub("", text)
     text = " ".join(text.split()).strip("()[] ")
     return text[:_LONGEST] or "no reason was given"
 

@@ -36,7 +36,7 @@ from edgewright.backends._tensorrt_flavours import (
     requirement_name,
     wanted,
 )
-from edgewright.backends._tensorrt_graph import place, profile_shapes, untyped
+from edgewright.backends._tensorrt_graph import control_flow, place, profile_shapes, untyped
 from edgewright.backends._tensorrt_layers import QUANTISED, Layer, computed_in, counted, quantised_products
 from edgewright.backends._tensorrt_timing import cache_file
 from edgewright.backends._wire import Json
@@ -143,7 +143,10 @@ class TensorRt(Backend):
         builder = builder_for(target)
         if builder is None:
             return typed
-        built = _build(typed, builder, target)
+        try:
+            built = _build(typed, builder, target)
+        except UnavailableError as error:
+            raise UnavailableError(error.problem + control_flow(error.problem, onnx_model), error.remedy) from error
         if isinstance(built, Artifact):
             return built
         title = f"{TITLES[builder.name]} {builder.version}"

@@ -397,3 +397,16 @@ def test_on_a_cpu_it_is_an_onnx_runtime_model(tmp_path: Path) -> None:
     with registry().find("onnxruntime")().open(made, threads=1) as session:
         y = session.run({"x": x})["y"]
     np.testing.assert_array_equal(y, y.astype(HALF).astype(np.float32))
+
+
+@needs_rtx
+def test_a_type_that_the_gpu_does_not_have_is_told(tmp_path: Path) -> None:
+    """Turing has no bfloat16: the parser takes it, the builder does not."""
+    body = """net (float[1,4,16,16] x) => (float[1,4,16,16] y) {
+        h = Cast <to = 16> (x)
+        r = Mul (h, h)
+        y = Cast <to = 1> (r)
+    }"""
+    turing = replace(target("rtx-ada"), isa=frozenset({"sm_75"}))
+    with pytest.raises(UnavailableError, match=r"cannot build it: Cannot compile for target.*sm75.*b16"):
+        BACKEND.lower(parsed(body), turing, tmp_path)
