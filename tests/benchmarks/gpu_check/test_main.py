@@ -33,7 +33,10 @@ def start(*words: str, folder: Path, timeout: float = 280) -> subprocess.Complet
 
 def test_a_network_goes_from_torch_to_a_record_and_its_table(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    words = ("--device", "cpu", "--quick", "--only", "tiny:2", "--arms", "onnxruntime", "--threads", "1")
+    cell_of = ("--device", "cpu", "--only", "tiny:2")
+    exported = start(*cell_of, "--export", "files", folder=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    words = (*cell_of, "--quick", "--arms", "onnxruntime", "--threads", "1", "--onnx-folder", "files")
     done = start(*words, "--minutes", "2", "--out", "gpu.json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "gpu.json").read_text()
