@@ -15,6 +15,7 @@ from edgewright.backends._wire import Json
 from edgewright.core.errors import EngineError
 
 if TYPE_CHECKING:
+    import torch
     from torch.export import ExportedProgram
 
 MODEL = "model"
@@ -30,7 +31,8 @@ def save_program(program: str, out: str) -> Json:
     import torch
 
     loaded = _load(program)
-    _forget(loaded)
+    loaded.example_inputs = None
+    _forget_sources(loaded.graph_module)
     torch.export.save(loaded, out)
     return None
 
@@ -82,6 +84,7 @@ def build(
     traced = retrace(module, loaded)
     _require(traced, inputs, outputs)
     vector = _restrict_vectors(frozenset(isa))
+    _keep_sources_out()
     options = _options(scratch, compiler, march)
     try:
         with torch.no_grad():
@@ -127,6 +130,7 @@ def _options(scratch: Path, compiler: str, march: str) -> dict[str, object]:
         "cpp.march": march,
         "cpp_cache_precompile_headers": False,
         "deterministic": True,
+        "size_asserts": False,  # of our own buffers; their messages hold addresses that vary from build to build
         "freezing": True,  # folds batch normalisations, lays weights out as kernels want them
     }
 
@@ -158,6 +162,14 @@ def _restrict_vectors(allowed: frozenset[str]) -> frozenset[str]:
     return _flags(chosen.build_arch_flags()) if chosen else frozenset()
 
 
+def _keep_sources_out() -> None:
+    """Has Inductor name no source lines beside a kernel's name: they tell of folders, and of addresses that vary."""
+    from torch._inductor import ir
+    from torch.utils._ordered_set import OrderedSet
+
+    setattr(ir.IRNode, "get_stack_traces", lambda _node: OrderedSet())  # noqa: B010 - an assignment would be a type error
+
+
 def _flags(text: str) -> frozenset[str]:
     """GCC's ``-mavx512vnni`` as Linux's ``avx512_vnni``; a ``-march`` among them is one name that no CPU has."""
     renamed = {"avx512vnni": "avx512_vnni", "avx512bf16": "avx512_bf16", "avx512fp16": "avx512_fp16"}
@@ -177,15 +189,14 @@ def _load(path: str) -> ExportedProgram:
         ) from error
 
 
-def _forget(program: ExportedProgram) -> None:
+def _forget_sources(graph: torch.fx.GraphModule) -> None:
+    """Drops which lines of which files the operators come from."""
     import torch
 
-    program.example_inputs = None
-    for module in program.graph_module.modules():
-        if isinstance(module, torch.fx.GraphModule):
-            for node in module.graph.nodes:
-                for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):
-                    node.meta.pop(key, None)
+    for module in graph.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):
+                node.meta.pop(key, None)
 
 
 def _require(program: ExportedProgram, inputs: int, outputs: int) -> None:

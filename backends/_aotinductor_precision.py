@@ -181,16 +181,20 @@ def _cast_weights(graph: torch.fx.GraphModule, half: torch.dtype) -> list[str]:
         if node.op == "get_attr" and node.users and all(_operator(user.target) == "batch_norm" for user in node.users)
     }
     kept: list[str] = []
-    with torch.no_grad():
-        for name, tensor in [*graph.named_parameters(), *graph.named_buffers()]:
-            if tensor.dtype != torch.float32 or name in normalising:
-                continue
-            cast = tensor.detach().to(half)
-            if bool((torch.isinf(cast) & ~torch.isinf(tensor)).any()):
+    cast: dict[int, torch.Tensor] = {}  # by the weight it was made of: what two layers share stays one
+    named = [*graph.named_parameters(remove_duplicate=False), *graph.named_buffers(remove_duplicate=False)]
+    for name, tensor in named:
+        if tensor.dtype != torch.float32 or name in normalising:
+            continue
+        if id(tensor) not in cast:
+            smaller = tensor.detach().to(half)
+            if bool((torch.isinf(smaller) & ~torch.isinf(tensor)).any()):
                 kept.append(name)
                 continue
-            tensor.requires_grad_(False)
-            tensor.data = cast
+            is_parameter = isinstance(tensor, torch.nn.Parameter)
+            cast[id(tensor)] = torch.nn.Parameter(smaller, requires_grad=False) if is_parameter else smaller
+        parent, _, leaf = name.rpartition(".")
+        setattr(graph.get_submodule(parent), leaf, cast[id(tensor)])
     return kept
 
 
