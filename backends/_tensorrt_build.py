@@ -164,7 +164,9 @@ def _add_profile(builder: Any, network: Any, config: Any, shapes: Shapes) -> Non
         tensor = network.get_input(index)
         if -1 in tuple(tensor.shape):
             wanted = True
-            profile.set_shape(tensor.name, *(tuple(shape) for shape in shapes[tensor.name]))
+            # The parser puts "__" before the name of an input that is an output too.
+            known = shapes.get(tensor.name) or shapes[tensor.name.removeprefix("__")]
+            profile.set_shape(tensor.name, *(tuple(shape) for shape in known))
     if wanted and config.add_optimization_profile(profile) < 0:
         raise EngineError("TensorRT refuses the range of sizes", "Give one that holds for all inputs with --shape.")
 

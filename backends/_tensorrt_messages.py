@@ -19,7 +19,7 @@ _NO_DRIVER = re.compile(r"cudaError 35|CUDA driver version is insufficient|CUDA 
 _TOLD = re.compile(
     r"insufficient (?:\w+ )?memory|not enough (?:\w+ )?memory|out of memory"
     r"|fall(?:ing)? ?back|not supported|unsupported"
-    r"|weights .*(?:subnormal|outside|infinit)|overflow|truncated|clamp|lower precision",
+    r"|weights .*(?:subnormal|outside|infinit)|overflow|self-consistent|truncated|clamp|lower precision",
     re.I,
 )
 _DETAIL = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?")

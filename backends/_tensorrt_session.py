@@ -135,30 +135,36 @@ class EngineSession(Session):
         engine, trt = self._engine, self._trt
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         found = {name: (engine.get_tensor_mode(name), _dtype(trt, engine.get_tensor_dtype(name))) for name in names}
-        wanted = {
-            spec.name: (mode, spec.dtype)
-            for mode, specs in ((trt.TensorIOMode.INPUT, self.inputs), (trt.TensorIOMode.OUTPUT, self.outputs))
-            for spec in specs
-        }
+        inputs = {self._input_name(spec, names): (trt.TensorIOMode.INPUT, spec.dtype) for spec in self.inputs}
+        outputs = {spec.name: (trt.TensorIOMode.OUTPUT, spec.dtype) for spec in self.outputs}
+        wanted = {**inputs, **outputs}
         if found != wanted:
             wrong = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
             raise EngineError(f"the engine is not of this model: {', '.join(wrong)}", "Compile the model again.")
+        self._fed = {spec.name: self._input_name(spec, names) for spec in self.inputs}
+
+    def _input_name(self, spec: TensorSpec, names: list[str]) -> str:
+        """The parser renames an input that is an output too: the name stays with the output."""
+        renamed = f"__{spec.name}"
+        shared = any(output.name == spec.name for output in self.outputs)
+        return renamed if shared and renamed in names else spec.name
 
     def _feed(self, context: Any, cuda: Cuda, spec: TensorSpec, array: Array) -> Array:
         """Hands one input over; what it returns must live until the run has ended."""
+        name = self._fed[spec.name]
         given = np.ascontiguousarray(array).reshape(array.shape)
-        if not context.set_input_shape(spec.name, tuple(given.shape)):
-            low, _, high = self._engine.get_tensor_profile_shape(spec.name, 0)
+        if not context.set_input_shape(name, tuple(given.shape)):
+            low, _, high = self._engine.get_tensor_profile_shape(name, 0)
             raise BadInputError(
                 f"input '{spec.name}' has shape {tuple(given.shape)}, the engine takes {tuple(low)} to {tuple(high)}",
                 "Feed it within the range it was compiled for, or compile again with another --shape.",
             )
-        if self._engine.get_tensor_location(spec.name) == self._trt.TensorLocation.HOST:
+        if self._engine.get_tensor_location(name) == self._trt.TensorLocation.HOST:
             address = given.ctypes.data
         else:
-            address = self._buffer(spec.name).reserve(given.nbytes)
+            address = self._buffer(f"input {spec.name}").reserve(given.nbytes)
             cuda.to_device(address, given)
-        context.set_tensor_address(spec.name, address)
+        context.set_tensor_address(name, address)
         return given
 
     def _infer_shapes(self, context: Any) -> None:

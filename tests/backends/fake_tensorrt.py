@@ -165,7 +165,7 @@ class Context:
         return [item["name"] for item in self._tensors("INPUT") if item["name"] not in self._shapes]
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return (-1,) if name == "z" else self._shapes["x"]
+        return (-1,) if name == "z" else self._shapes[self._first("INPUT")]
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self._tensor(name)
@@ -179,14 +179,15 @@ class Context:
 
     def execute_async_v3(self, stream: int) -> bool:
         driver = STREAMS[stream]
-        if self._content.get("fails") or "x" not in self._addresses or "y" not in self._addresses:
+        given, made = self._first("INPUT"), self._first("OUTPUT")
+        if self._content.get("fails") or given not in self._addresses or made not in self._addresses:
             self._log.log(
                 self._module.Severity.ERROR,
                 "IExecutionContext::enqueueV3: Error Code 3: API Usage Error (no address. In x at /_src/a.cpp:1)",
             )
             return False
-        x, y = self._addresses["x"], self._addresses["y"]
-        shape = self._shapes["x"]
+        x, y = self._addresses[given], self._addresses[made]
+        shape = self._shapes[given]
         count = int(np.prod(shape))
         driver.queue.append(lambda: ctypes.memmove(y, (self._floats(x, count) * 2).ctypes.data, 4 * count))
         if self._allocators:
@@ -208,6 +209,9 @@ class Context:
     @staticmethod
     def _floats(address: int, count: int) -> Any:
         return np.frombuffer(ctypes.string_at(address, 4 * count), np.float32)
+
+    def _first(self, mode: str) -> str:
+        return str(self._tensors(mode)[0]["name"])
 
     def _tensors(self, mode: str) -> list[dict[str, Any]]:
         return [item for item in self._content["tensors"] if item["mode"] == mode]

@@ -218,6 +218,14 @@ def test_open_sizes_become_a_profile(tmp_path: Path) -> None:
     assert json.loads(made.properties["profile"]) == {"x": [[n, 4, 16, 16] for n in (1, 2, 8)]}
 
 
+@needs_rtx
+def test_an_input_of_open_size_may_be_an_output_too(tmp_path: Path) -> None:
+    model = parsed("net (float[N] x, float[3] k) => (float[N] x, float[3] k, float[N] y) { y = Relu (x) }")
+    made = BACKEND.lower(replace(model, sizes={"x": (SizeRange(1, 2, 3),)}), target("rtx-ada"), tmp_path)
+    assert [spec.name for spec in made.outputs] == ["x", "k", "y"]
+    assert made.entry == "model.engine"
+
+
 @pytest.mark.parametrize("name", ["hopper", pytest.param("rtx-ada", marks=needs_rtx)])
 def test_open_sizes_without_a_range_say_what_to_type(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--shape x=1\.\.8,4,16,16$") as told:

@@ -159,6 +159,21 @@ def test_a_profile_joins_times_with_kinds_and_precisions(tmp_path: Path, version
         assert session.run({"x": rows(2)})["y"].shape == (2, 3)
 
 
+def test_an_input_that_is_an_output_too_goes_by_the_name_the_parser_gives_it(
+    tmp_path: Path, version: str, driver: FakeDriver
+) -> None:
+    tensors = [
+        {"name": "__x", "mode": "INPUT", "dtype": "FLOAT", "shape": [-1, 3], "profile": [[1, 3], [2, 3], [4, 3]]},
+        {"name": "x", "mode": "OUTPUT", "dtype": "FLOAT", "shape": [-1, 3]},
+    ]
+    told = artifact(tmp_path, plan(version, tensors=tensors))
+    both = replace(told, outputs=(replace(told.inputs[0]),))
+    with EngineSession(both, Cuda(driver)) as session:
+        assert session._fed == {"x": "__x"}
+        got = session.run({"x": rows(2)})
+        np.testing.assert_array_equal(got["x"], 2 * rows(2))  # what this fake makes of every input
+
+
 def test_a_flavour_without_times_says_so(tmp_path: Path, version: str, driver: FakeDriver) -> None:
     with (
         EngineSession(artifact(tmp_path, plan(version, layers=[])), Cuda(driver)) as session,
