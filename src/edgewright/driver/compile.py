@@ -195,6 +195,8 @@ def _lanes(job: Job, group: Group) -> list[Lane]:
                 f"  {target.name} is left out: without {group.name} nothing is timed here; name it to have it"
             )
             continue
+        if elsewhere:
+            backend_for(target)  # what is not installed is said, not replaced: nothing here could tell what that costs
         try:
             lanes.append(open_lane(job, target))
         except EdgewrightError as error:
