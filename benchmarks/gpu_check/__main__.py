@@ -87,14 +87,17 @@ def _run(options: argparse.Namespace) -> int:
     if options.export is not None:
         return _export(options, cells)
     _require_device(options.device)
-    record = records.begun()
+    record, origin = records.begun(), records.origin()
     if options.out is not None and options.out.exists():
-        record = records.merged([records.read(options.out), record])
-    _measure(options, cells, record)
+        record = records.read(options.out)
+        records.require_one_gpu([*records.cells_of(record), origin])
+    _measure(options, cells, record, origin)
     return 0
 
 
-def _measure(options: argparse.Namespace, cells: Sequence[tuple[str, int]], record: records.Document) -> None:
+def _measure(
+    options: argparse.Namespace, cells: Sequence[tuple[str, int]], record: records.Document, origin: records.Document
+) -> None:
     ends = time.monotonic() + 60 * options.minutes
     before = len(records.cells_of(record))
     for done, (name, batch) in enumerate(cells):
@@ -105,7 +108,7 @@ def _measure(options: argparse.Namespace, cells: Sequence[tuple[str, int]], reco
             seconds = (ends - time.monotonic()) / (len(cells) - done)
             print(f"{name}, batch {batch}: {seconds:.0f} s", file=sys.stderr, flush=True)
             cell = run_cell(_plan(options, name, batch, time.monotonic() + seconds, Path(work)))
-        record = records.with_cell(record, cell)
+        record = records.with_cell(record, {**origin, **cell})
         if options.out is not None:
             records.write(options.out, record)
     print(markdown({**record, "cells": records.cells_of(record)[before:]}), end="")

@@ -14,7 +14,7 @@ from edgewright.benchmarks.gpu_check.models import NETWORKS, OUTPUT, network
 from edgewright.benchmarks.gpu_check.plan import CellPlan, onnx_name
 from edgewright.core.errors import UnavailableError
 from edgewright.core.model import TorchFile
-from edgewright.targets.load import hardware_names, described_targets
+from edgewright.targets.load import described_targets, hardware_names
 from edgewright.targets.schema import Target
 
 if TYPE_CHECKING:

@@ -2,12 +2,14 @@
 
 ::
 
-    schema, date        the UTC day
+    schema
+    ways, boundaries    what the names mean
+    cells               a list, one for each network and batch size, each timed in a process of its own:
+
+    date                the UTC day
     machine             gpu, driver, gpu_limits, cpu, cores, os, virtual; never a host, a user or a path
     versions            of everything that took part
-    ways, boundaries    what the names mean
-    cells               a list, one for each network and batch size, each timed in a process of its own: {network,
-                        batch, device, seed, threads, effort, tf32, seconds, arms, order, voided, clocks, figures}
+    network, batch, device, seed, threads, effort, tf32, seconds, arms, order, voided, clocks, figures
 
 An entry of ``arms`` is :class:`~edgewright.benchmarks.gpu_check.plan.ArmResult`, one of ``figures``
 :class:`~edgewright.benchmarks.gpu_check.figures.Figures` by boundary and clock. Times are nanoseconds.
@@ -36,25 +38,20 @@ _PACKAGES = (
     *("torch", "triton", "numpy", "onnxruntime", "onnxruntime-gpu", "onnx", "onnxscript"),
     *("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13"),
 )
-_SAME = ("schema", "machine", "versions")
-"""What two records must have in common to become one."""
 
 Document = dict[str, object]
 
 
 def begun() -> Document:
-    """A record of this machine, now, without cells; needs torch."""
+    """A record without cells."""
+    return {"schema": SCHEMA, "ways": dict(WAYS), "boundaries": dict(BOUNDARIES), "cells": []}
+
+
+def origin() -> Document:
+    """What a cell that is measured here and now says of that: date, machine, versions; needs torch."""
     machine = asdict(this_machine())
     del machine["isa"], machine["governor"], machine["memory_bytes"]
-    return {
-        "schema": SCHEMA,
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine,
-        "versions": _versions(),
-        "ways": dict(WAYS),
-        "boundaries": dict(BOUNDARIES),
-        "cells": [],
-    }
+    return {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "versions": _versions()}
 
 
 def with_cell(record: Document, cell: Mapping[str, object]) -> Document:
@@ -77,21 +74,27 @@ def cells_of(record: Mapping[str, object]) -> list[Mapping[str, object]]:
 def merged(records: Sequence[Document]) -> Document:
     """One record with the cells of all; a cell that two of them have is taken once.
 
+    Machines of one kind may differ in their drivers: figures are compared within a cell only, and each names its own.
+
     Raises:
-        UsageError: they are not from one machine with the same versions.
+        UsageError: they are not from one kind of GPU.
     """
-    first, *others = records
-    for other in others:
-        for key in _SAME:
-            if other[key] != first[key]:
-                raise UsageError(
-                    f"the records differ in {key}: {first[key]!s:.200} and {other[key]!s:.200}",
-                    "Only records of one machine with the same versions can be merged.",
-                )
     cells: list[Mapping[str, object]] = []
     for record in records:
         cells += [cell for cell in cells_of(record) if cell not in cells]
-    return {**first, "date": max(str(record["date"]) for record in records), "cells": cells}
+    require_one_gpu(cells)
+    return {**records[0], "cells": cells}
+
+
+def require_one_gpu(cells: Sequence[Mapping[str, object]]) -> None:
+    """Refuses cells of several kinds of GPU, and of GPUs and CPUs.
+
+    Raises:
+        UsageError: naming them.
+    """
+    seen = {str(cast("Mapping[str, object]", cell["machine"])["gpu"] or "no GPU") for cell in cells}
+    if len(seen) > 1:
+        raise UsageError(f"these are of several machines: {', '.join(sorted(seen))}", "Keep a record for each.")
 
 
 def read(path: Path) -> Document:

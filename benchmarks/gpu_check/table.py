@@ -20,12 +20,14 @@ _TITLES: Mapping[Boundary, str] = {
 def markdown(record: Document) -> str:
     """The whole record."""
     lines = [
-        _origin(record),
-        "",
         "Ratios are time over time, below 1 is faster, with their 95 % interval over paired rounds; `to compile` is",
         "against torch.compile in the same precision. `GPU ms` is by CUDA events, without transfers.",
     ]
+    said = ""
     for cell in cells_of(record):
+        if (origin := _origin(cell)) != said:
+            lines += ["", origin]
+            said = origin
         lines += ["", *_cell(cell)]
     return "\n".join(lines) + "\n"
 
@@ -46,7 +48,7 @@ def summary(record: Document) -> str:
     arms = sorted({name for column in columns.values() for name in column}, key=_place)
     lines = [
         "Median milliseconds from host memory to host memory, in brackets over eager float32 in the same rounds (below",
-        f"1 is faster). {_origin(record)}",
+        f"1 is faster). {' '.join(dict.fromkeys(_origin(cell) for cell in cells_of(record)))}",
         "",
         f"| arm | {' | '.join(columns)} |",
         f"|{'---|' * (len(columns) + 1)}",
@@ -55,13 +57,14 @@ def summary(record: Document) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _origin(record: Document) -> str:
-    machine = cast("Mapping[str, object]", record["machine"])
-    versions = cast("Mapping[str, str]", record["versions"])
+def _origin(cell: Mapping[str, object]) -> str:
+    """Where, when and with what a cell was measured."""
+    machine = cast("Mapping[str, object]", cell["machine"])
+    versions = cast("Mapping[str, str]", cell["versions"])
     driver = f", driver {machine['driver']}" if machine["driver"] else ""
     place = machine["gpu"] or f"{machine['cores']} cores of {machine['cpu']}"
     software = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-    return f"{place}{driver}, {record['date']}; {software}."
+    return f"{place}{driver}, {cell['date']}; {software}."
 
 
 def _cell(cell: Mapping[str, object]) -> Iterator[str]:

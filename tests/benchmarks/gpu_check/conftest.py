@@ -32,6 +32,8 @@ def cell() -> dict[str, object]:
     arms = {"onnxruntime-fp32": ours, "eager-fp16": half, "compile-fp32": compiled, "eager-fp32": eager}
     arms["tensorrt-fp16"] = ArmResult("not run", "TensorRT is not installed. pip install tensorrt")
     return {
+        "machine": {"gpu": "NVIDIA Test", "driver": "600.1", "cpu": "x", "cores": 4}, "date": "2026-01-31",
+        "versions": {"torch": "2"},
         "network": "minilm", "batch": 32, "device": "cuda", "seed": 0, "threads": 1, "effort": asdict(Effort()),
         "tf32": {}, "seconds": 60.0, "arms": {name: asdict(arm) for name, arm in arms.items()}, "order": [],
         "voided": ["round 3 made again: it was hot"], "clocks": [],
@@ -41,8 +43,5 @@ def cell() -> dict[str, object]:
 @pytest.fixture
 def record(cell: dict[str, object]) -> Document:
     """With that one cell."""
-    machine = {"gpu": "NVIDIA Test", "driver": "600.1", "cpu": "x", "cores": 4}
-    empty: Document = {
-        "schema": SCHEMA, "date": "2026-01-31", "machine": machine, "versions": {"torch": "2"}, "cells": []
-    }  # fmt: skip
+    empty: Document = {"schema": SCHEMA, "cells": []}
     return with_cell(empty, cell)

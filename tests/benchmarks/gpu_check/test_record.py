@@ -16,17 +16,16 @@ def test_what_is_written_is_read(record: Document, tmp_path: Path) -> None:
     assert read(tmp_path / "gpu.json") == json.loads(json.dumps(record))
 
 
-def test_records_of_one_machine_become_one(record: Document, cell: dict[str, object]) -> None:
-    other = with_cell({**record, "cells": [], "date": "2026-02-01"}, {**cell, "batch": 1})
-    both = merged([record, other, record])
-    assert [one["batch"] for one in records.cells_of(both)] == [32, 1]
-    assert both["date"] == "2026-02-01"
+def test_records_of_one_kind_of_machine_become_one(record: Document, cell: dict[str, object]) -> None:
+    other = with_cell({**record, "cells": []}, {**cell, "batch": 1, "machine": {"gpu": "NVIDIA Test", "driver": "7"}})
+    assert [one["batch"] for one in records.cells_of(merged([record, other, record]))] == [32, 1]
 
 
-@pytest.mark.parametrize("key", ["machine", "versions"])
-def test_records_that_differ_do_not_become_one(record: Document, key: str) -> None:
-    with pytest.raises(UsageError, match=f"differ in {key}"):
-        merged([record, {**record, key: {"gpu": "another"}}])
+@pytest.mark.parametrize("gpu", ["NVIDIA Other", None])
+def test_records_of_two_kinds_do_not_become_one(record: Document, cell: dict[str, object], gpu: str | None) -> None:
+    other = with_cell({**record, "cells": []}, {**cell, "machine": {"gpu": gpu}})
+    with pytest.raises(UsageError, match=f"{gpu or 'no GPU'}"):
+        merged([record, other])
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": "edgewright.bench/1"}'])
