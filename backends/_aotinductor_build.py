@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgewright.backends import _aotinductor_cuda as cuda
 from edgewright.backends._aotinductor_precision import flat, gist, retrace
 from edgewright.backends._wire import Json
 from edgewright.core.errors import EngineError
@@ -70,6 +71,8 @@ def build(
     """
     scratch = Path(tempfile.mkdtemp(prefix="edgewright-aoti-"))
     _prepare(scratch)
+    if device == "cuda":
+        os.environ.update(cuda.environment(scratch))
     import torch
 
     warnings.simplefilter("ignore")
@@ -85,7 +88,7 @@ def build(
     _require(traced, inputs, outputs)
     vector = _restrict_vectors(frozenset(isa))
     _keep_sources_out()
-    options = _options(scratch, compiler, march)
+    options = _options(scratch, device, compiler, march)
     try:
         with torch.no_grad():
             graph = traced.module(check_guards=False)
@@ -93,15 +96,22 @@ def build(
             arguments, _ = traced.example_inputs
             files = torch._inductor.aot_compile(graph, arguments, {}, options=options)  # noqa: SLF001 - its documented place
     except Exception as error:
-        raise EngineError(
-            f"AOTInductor cannot build the model: {gist(error)}", "Another runtime or precision may work."
-        ) from error
+        raise _not_built(error) from error
     assert isinstance(files, list)
     from torch._inductor.package.package import package_aoti
 
     # The sources stay here: they name this machine's folders, and nothing needs them to run.
     package_aoti(out, {MODEL: [file for file in files if not str(file).endswith(".cpp")]})
     return {"isa": [*sorted(vector)], "kept": [*kept]}
+
+
+def _not_built(error: BaseException) -> EngineError:
+    """What the C++ compiler says first, where it is the one that fails: torch puts pages of its command before it."""
+    said = [line.strip() for line in str(error).splitlines() if " error: " in line or "cannot find -l" in line]
+    what = f"the compiler says {said[0]:.300}" if said else gist(error)
+    lacks_headers = any("fatal error" in line or "cannot find -l" in line for line in said) or "CUDA_HOME" in what
+    remedy = f"It needs CUDA's headers: {cuda.HEADERS}." if lacks_headers else "Another runtime or precision may work."
+    return EngineError(f"AOTInductor cannot build the model: {what}", remedy)
 
 
 def _prepare(scratch: Path) -> None:
@@ -114,8 +124,8 @@ def _prepare(scratch: Path) -> None:
     )
 
 
-def _options(scratch: Path, compiler: str, march: str) -> dict[str, object]:
-    """Inductor's options: the same bytes wherever it is built, for any number of threads."""
+def _options(scratch: Path, device: str, compiler: str, march: str) -> dict[str, object]:
+    """Inductor's options: for any number of threads, and on a CPU the same bytes wherever it is built."""
     return {
         "aot_inductor.enable_frame_pointer": False,
         "aot_inductor.enable_line_tables": False,
@@ -129,7 +139,7 @@ def _options(scratch: Path, compiler: str, march: str) -> dict[str, object]:
         "cpp.enable_kernel_profile": True,
         "cpp.march": march,
         "cpp_cache_precompile_headers": False,
-        "deterministic": True,
+        "deterministic": device == "cpu",  # on a GPU it would forgo what kernels' own timings choose
         "size_asserts": False,  # of our own buffers; their messages hold addresses that vary from build to build
         "freezing": True,  # folds batch normalisations, lays weights out as kernels want them
     }

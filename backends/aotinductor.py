@@ -65,8 +65,8 @@ class AotInductor(Backend):
         """Writes ``package.pt2`` where it can be built: on the device itself. Elsewhere ``model.pt2``, to be completed.
 
         A package for CUDA has the program beside it, so that another release of torch can build it again. Vector code
-        uses the target's instruction sets alone, whatever this machine has. Two builds of one program with the same
-        torch and compiler give the same bytes.
+        uses the target's instruction sets alone, whatever this machine has. Two builds of one program for a CPU, with
+        the same torch and compiler, give the same bytes; for CUDA, kernels are chosen by timing them.
 
         Raises:
             UnavailableError: a precision the target is not told, or no C++ compiler.
