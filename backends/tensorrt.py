@@ -37,7 +37,8 @@ from edgewright.backends._tensorrt_flavours import (
     wanted,
 )
 from edgewright.backends._tensorrt_graph import control_flow, place, profile_shapes, untyped
-from edgewright.backends._tensorrt_layers import QUANTISED, Layer, computed_in, counted, quantised_products
+from edgewright.backends._tensorrt_layers import Layer, computed_in, counted, quantised_products
+from edgewright.backends._tensorrt_remarks import documented, float_after_all
 from edgewright.backends._tensorrt_timing import cache_file
 from edgewright.backends._wire import Json
 from edgewright.core.errors import UnavailableError
@@ -139,6 +140,9 @@ class TensorRt(Backend):
             outputs=onnx_model.outputs,
             properties=properties,
             pending=_built_on_device(target),
+            remarks=tuple(
+                line for item in wanted(target) for line in documented(products, {}, requirement_name(item), target)
+            ),
         )
         builder = builder_for(target)
         if builder is None:
@@ -243,37 +247,11 @@ def _build(typed: Artifact, builder: FlavourFound, target: Target) -> Artifact |
         versions={builder.name: builder.version},
         pending="",
         remarks=(
-            *_float_after_all(planned, builder, capability),
-            *_documented(products, planned, builder, target),
+            *float_after_all(planned, builder, capability),
+            *documented(products, planned, builder.name, target),
             *cast("list[str]", answer["remarks"]),
         ),
     )
-
-
-def _float_after_all(planned: dict[str, str], builder: FlavourFound, capability: tuple[int, int]) -> list[str]:
-    """What is written in 8 bits and was not built so: nothing of it would show in the typed model."""
-    told = []
-    where = f"{TITLES[builder.name]} {builder.version} for sm_{capability[0]}{capability[1]}"
-    unknown = [name for name, precision in planned.items() if precision == "unknown"]
-    floats = {name: precision for name, precision in planned.items() if precision not in {*QUANTISED, "unknown"}}
-    for names, what in ((floats, f"computes in {counted(floats)}"), (unknown, "does not say in what it computes")):
-        if names:
-            listed = ", ".join(list(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-            told.append(f"{where} {what}, of {len(planned)} layers written in 8 bits: {listed}")
-    return told
-
-
-def _documented(products: dict[str, str], planned: dict[str, str], builder: FlavourFound, target: Target) -> list[str]:
-    """What the flavour is documented not to do with a precision, beside what it has planned for this model."""
-    told = []
-    for precision in sorted(set(products.values())):
-        names = [name for name, kind in products.items() if kind == precision]
-        kept = sum(planned[name] == precision for name in names)
-        told += [
-            f"{limit.text}; of this model's {len(names)} layers in {precision} its builder has kept {kept} so"
-            for limit in target.limits_of(builder.name, precision)
-        ]
-    return told
 
 
 def _refused(faults: list[Unsupported], title: str) -> str:

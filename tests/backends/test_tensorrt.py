@@ -239,7 +239,7 @@ def test_what_only_the_device_builds_is_left_pending(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(monkeypatch)  # nothing at all
-    chosen = target(name)
+    chosen = replace(target(name), limits=(Limit("tensorrt", "int8", "it may not do so", "its documentation"),))
     available = BACKEND.available_for(chosen)
     assert available.present
     assert "edgewright finish" in available.reason
@@ -248,6 +248,7 @@ def test_what_only_the_device_builds_is_left_pending(
     assert made.pending
     assert made.entry == "model.onnx"
     assert made.files == ("model.onnx",)
+    assert made.remarks == ("it may not do so",)
     assert json.loads(made.properties["in_8_bits"]) == {"node4": "int8", "node8": "int8"}
     assert "edgewright finish" in (BACKEND.unfit(made) or "")
     with pytest.raises(UnavailableError, match="no engine yet"):
