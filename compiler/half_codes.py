@@ -5,11 +5,13 @@ only where the DequantizeLinear itself gives the type of its reader, with no Cas
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
 
 from edgewright.compiler.graphs import constant, input_at, int_attribute, is_standard
+from edgewright.core.model import OnnxModel
 from edgewright.core.tensors import Array
 
 FIRST_OPSET = 19
@@ -69,6 +71,38 @@ def round_scales(graph: ir.Graph, half: ir.DataType) -> None:
         rounded = array.astype(half.numpy()).astype(np.float32)
         if not np.array_equal(rounded, array):
             scale.const_value = ir.tensor(rounded, name=scale.name)
+
+
+def without_float8_pairs(model: OnnxModel) -> tuple[OnnxModel, dict[str, str]]:
+    """``model`` with what enters each float8 pair in place of what leaves it, and for each name that went the other's.
+
+    What values reach is nearly the same without them, and onnxruntime (1.31) refuses such pairs behind a Clip or Relu.
+    """
+    found = [node for node in model.ir.graph if is_standard(node, "DequantizeLinear") and _float8_pair(node)]
+    if not found:
+        return model, {}
+    copy = model.copy()
+    replaced: dict[str, str] = {}
+    for node in [node for node in copy.ir.graph if is_standard(node, "DequantizeLinear")]:
+        quantizer = _float8_pair(node)
+        source = quantizer.inputs[0] if quantizer is not None else None
+        if source is None or node.outputs[0].is_graph_output():
+            continue
+        replaced[node.outputs[0].name or ""] = source.name or ""
+        node.outputs[0].replace_all_uses_with(source)
+        copy.ir.graph.remove(node, safe=True)
+        if quantizer is not None and not quantizer.outputs[0].uses():
+            copy.ir.graph.remove(quantizer, safe=True)
+    return replace(copy), replaced
+
+
+def _float8_pair(dequantize: ir.Node) -> ir.Node | None:
+    """The QuantizeLinear that a DequantizeLinear undoes, when its codes are float8."""
+    codes = dequantize.inputs[0]
+    maker = codes.producer() if codes is not None else None
+    if maker is None or not is_standard(maker, "QuantizeLinear") or codes is None:
+        return None
+    return maker if codes.dtype in (ir.DataType.FLOAT8E4M3FN, ir.DataType.FLOAT8E5M2) else None
 
 
 def narrow_quantizers(graph: ir.Graph, half: ir.DataType, made: set[ir.Value]) -> Iterator[ir.Node]:

@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from edgewright.compiler.graphs import MICROSOFT, STANDARD_DOMAINS, constant, is_standard, opset_of
-from edgewright.compiler.half_codes import FIRST_OPSET, converts_codes
+from edgewright.compiler.half_codes import FIRST_OPSET, converts_codes, without_float8_pairs
 from edgewright.compiler.numeric_gate import exposed
 from edgewright.compiler.site import Absent, Site
 from edgewright.core.errors import EdgewrightError
@@ -143,6 +143,8 @@ def extremes(model: OnnxModel, site: Site) -> tuple[dict[str, tuple[float, float
         if value.name and _is_float(value)
     ]
     found: dict[str, tuple[float, float]] = {}
+    model, replaced = without_float8_pairs(model)
+    names = [name for name in names if name not in replaced]
     for start in range(0, len(names), _TENSORS_PER_RUN):
         part = names[start : start + _TENSORS_PER_RUN]
         feeds = itertools.islice(iter(site.samples), _SAMPLES)
@@ -156,6 +158,7 @@ def extremes(model: OnnxModel, site: Site) -> tuple[dict[str, tuple[float, float
                     found[name] = low, max(high, float(finite.max(initial=0.0)))
         except EdgewrightError as problem:
             return {}, problem.problem
+    found.update({name: found[source] for name, source in replaced.items() if source in found})
     return found, ""
 
 

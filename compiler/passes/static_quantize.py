@@ -63,6 +63,8 @@ class StaticQuantize(Pass[OnnxModel, OnnxModel], Tunable):
 
     def alternatives(self) -> tuple[Mapping[str, object], ...]:
         """Weights as they are, ranges that clip nothing, ranges that clip tails: each helps some models."""
+        if self.options.codes == "fp8":  # its range is all that was seen already
+            return ({"smooth": 0.0}, {"ranges": "percentile", "percentile": 99.99}, {"bias_correction": False})
         return (
             {"smooth": 0.0},
             {"ranges": "minmax"},

@@ -18,7 +18,7 @@ from edgewright.compiler.pass_base import LayerDamage
 from edgewright.compiler.quantization.calibration import sample_count
 from edgewright.compiler.quantization.construction import GraphBuilder
 from edgewright.compiler.quantization.dynamic import dynamic_weight
-from edgewright.compiler.quantization.grid import FloatArray, Grid
+from edgewright.compiler.quantization.grid import FLOAT8, FloatArray, Grid
 from edgewright.compiler.quantization.insertion import quantized_weight
 from edgewright.compiler.quantization.operators import Role
 from edgewright.compiler.quantization.planning import QuantizationPlan
@@ -161,9 +161,19 @@ class _Switched:
             build.graph.insert_before(before, made)
             return build.before(before, "DequantizeLinear", made.outputs, "switched_reals")
         scale = build.constant("switched_scale", grid.scale)
+        if grid.dtype == FLOAT8:
+            return self._rounded_to_float8(value, grid, scale, before)
         zero = build.constant("switched_zero_point", grid.zero_point_array())
         codes = build.before(before, "QuantizeLinear", [value, scale, zero], "switched_codes")
         return build.before(before, "DequantizeLinear", [codes, scale, zero], "switched_reals")
+
+    def _rounded_to_float8(self, value: ir.Value, grid: Grid, scale: ir.Value, before: ir.Node) -> ir.Value:
+        """By Casts: onnxruntime (1.31) refuses a QuantizeLinear to float8 behind a Clip or Relu."""
+        build = self._builder
+        steps = build.before(before, "Div", [value, scale], "switched_steps")
+        for kind in (ir.DataType[grid.dtype.upper()], ir.DataType.FLOAT):
+            steps = build.before(before, "Cast", [steps], "switched_codes", [ir.AttrInt64("to", kind.value)])
+        return build.before(before, "Mul", [steps, scale], "switched_reals")
 
     def _switch_output(self, value: ir.Value, grid: Grid, flag: ir.Value) -> None:
         readers = list(value.uses())

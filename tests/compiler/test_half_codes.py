@@ -87,6 +87,17 @@ def test_pairs_give_16_bits_and_nothing_is_cast_on_the_way(blocks, seed, precisi
     assert ratio(model, result, feeds) > (22 if precision == "int8" else 16)
 
 
+def test_the_range_is_checked_and_layers_are_ranked_behind_float8_too():
+    model, feeds = tools.typed_net(["depthwise", "residual"]), tools.images(4)
+    site = tools.site_of(model, feeds, target=tools.target(tools.TYPED, tools.FLOAT8))  # with a Clip in front of a pair
+    passed = StaticQuantize(StaticQuantize.options_for(site.target, "fp8"))
+    outcome = CastHalf()(passed(model, site).model, site)
+    assert not [note for note in outcome.notes if note.kind == "warning"]
+    ranked = passed.damage(model, site)
+    assert {item.layer for item in ranked} >= {node.name for node in model.ir.graph if node.op_type == "Conv"}
+    assert 0 < ranked[0].error < 0.1
+
+
 def test_bfloat16_behind_quantisation_is_valid():
     scheme = replace(tools.TYPED.schemes[0], float_rest="bf16")
     rule = replace(tools.TYPED, schemes=(scheme,))
