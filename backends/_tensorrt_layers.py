@@ -116,7 +116,8 @@ def computed_in(products: Iterable[str], layers: Iterable[Layer]) -> dict[str, s
     """For each product the precision it computes in; ``unknown`` where no kernel of the listing says so.
 
     A product appears in several kernels: what follows it is fused into generated ones. The kernel that is not
-    generated decides; where there is none (a depthwise convolution, say), the generated one does.
+    generated decides. Where there is none, a generated one that reads floats computes in them; one that reads codes
+    may turn them into floats first, and does not say so.
     """
     by_node: dict[str, list[Layer]] = {}
     for layer in layers:
@@ -125,8 +126,9 @@ def computed_in(products: Iterable[str], layers: Iterable[Layer]) -> dict[str, s
     found = {}
     for name in products:
         kernels = [layer for layer in by_node.get(name, ()) if not _MOVES.search(layer.kind)]
-        proper = [layer for layer in kernels if layer.kind not in _GENERATED] or kernels
-        types = [layer.precision for layer in proper]
+        types = [layer.precision for layer in kernels if layer.kind not in _GENERATED]
+        if not types:
+            types = ["unknown" if layer.precision in QUANTISED else layer.precision for layer in kernels]
         found[name] = next((kind for kind in types if kind in QUANTISED), types[0] if types else "unknown")
     return found
 

@@ -165,6 +165,8 @@ def test_the_kernel_that_is_not_generated_says_what_a_product_computes_in() -> N
     found = computed_in(["/a/conv[0]", "dw", "nowhere"], listed([LISTING]))
     assert found == {"/a/conv[0]": "int8", "dw": "fp16", "nowhere": "unknown"}
     assert counted(found) == "fp16 1, int8 1, unknown 1"
+    reads_codes = Layer("generated", "kgen", "int8", ("p",))
+    assert computed_in(["p"], [reads_codes, Layer("copy", "Reformat", "fp16", ("p",))]) == {"p": "unknown"}
 
 
 @pytest.mark.parametrize(
