@@ -219,6 +219,25 @@ def test_float8_codes_are_computed(tmp_path: Path) -> None:
     assert run(proto, tmp_path, x=x)["y"].tolist() == expected.tolist()
 
 
+def test_float8_products_are_left_as_they_are_written(tmp_path: Path) -> None:
+    body = """net (float[1,2] x) => (float[1,1] y) {
+        h = Cast <to = 10> (x)
+        r = Relu (h)
+        q = QuantizeLinear (r, s, z)
+        d = DequantizeLinear (q, s, z)
+        v = DequantizeLinear (w, s, z)
+        m = MatMul (d, v)
+        y = Cast <to = 1> (m)
+    }"""
+    proto = parsed(body, s=np.array(1.0, np.float16))
+    proto.graph.initializer.append(helper.make_tensor("z", TensorProto.FLOAT8E4M3FN, [], b"\0", raw=True))
+    weight = np.array([[2.0], [1.0]], ml_dtypes.float8_e4m3fn)
+    proto.graph.initializer.append(
+        helper.make_tensor("w", TensorProto.FLOAT8E4M3FN, [2, 1], weight.tobytes(), raw=True)
+    )
+    assert run(proto, tmp_path, x=np.array([[1.06, -3.0]], np.float32))["y"].tolist() == [[2.0]]
+
+
 def test_branches_loops_and_constants_are_looked_into(tmp_path: Path) -> None:
     body = """net (bool c, float[2] x) => (float[2] y) {
         h = Cast <to = 10> (x)
