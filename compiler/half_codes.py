@@ -76,7 +76,7 @@ def round_scales(graph: ir.Graph, half: ir.DataType) -> None:
 def without_float8_pairs(model: OnnxModel) -> tuple[OnnxModel, dict[str, str]]:
     """``model`` with what enters each float8 pair in place of what leaves it, and for each name that went the other's.
 
-    What values reach is nearly the same without them, and onnxruntime (1.31) refuses such pairs behind a Clip or Relu.
+    What values reach is nearly the same without them, and onnxruntime (1.31) takes them for int8 when it optimises.
     """
     found = [node for node in model.ir.graph if is_standard(node, "DequantizeLinear") and _float8_pair(node)]
     if not found:

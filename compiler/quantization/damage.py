@@ -168,7 +168,7 @@ class _Switched:
         return build.before(before, "DequantizeLinear", [codes, scale, zero], "switched_reals")
 
     def _rounded_to_float8(self, value: ir.Value, grid: Grid, scale: ir.Value, before: ir.Node) -> ir.Value:
-        """By Casts: onnxruntime (1.31) refuses a QuantizeLinear to float8 behind a Clip or Relu."""
+        """By Casts: onnxruntime (1.31) takes such pairs for int8 when it optimises, and fails."""
         build = self._builder
         steps = build.before(before, "Div", [value, scale], "switched_steps")
         for kind in (ir.DataType[grid.dtype.upper()], ir.DataType.FLOAT):
