@@ -10,7 +10,14 @@ import onnx_ir as ir
 
 from edgewright.compiler.graphs import int_attribute, is_standard
 from edgewright.compiler.half_codes import codes_problem, converts_codes
-from edgewright.compiler.half_precision import HEADROOM, LARGEST_FLOAT16, constant_problem, extremes, half_slots
+from edgewright.compiler.half_precision import (
+    HEADROOM,
+    LARGEST_FLOAT16,
+    TOO_SMALL,
+    constant_problem,
+    extremes,
+    half_slots,
+)
 from edgewright.compiler.rewriting import Rewriting
 from edgewright.compiler.site import Site
 
@@ -18,6 +25,8 @@ _INTEGERS = frozenset({ir.DataType.BOOL, ir.DataType.INT32, ir.DataType.INT64, i
 _MEANS = ("ReduceMean", "GlobalAveragePool")
 _PASSING = ("Add", "Where", "Expand", "Unsqueeze", "Squeeze", "Reshape", "Transpose", "Slice", "Identity")
 """Operators through which a mask reaches the scores it is added to."""
+_HANDING_ON = ("Sqrt", "Expand", "Reshape", "Unsqueeze", "Squeeze", "Identity")
+"""Operators behind which an epsilon still decides."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +47,7 @@ def choose_half(work: Rewriting, half: ir.DataType, keep_float: frozenset[str], 
         keep_float: names of nodes, or operators, that stay in float32.
         site: gives samples for float16's range.
     """
-    masks = _masks(work.model.graph)
+    masks, guards = _masks(work.model.graph), Guards()
     candidates: list[HalfNode] = []
     for node in work.model.graph:
         if converts_codes(node):
@@ -52,7 +61,13 @@ def choose_half(work: Rewriting, half: ir.DataType, keep_float: frozenset[str], 
         elif node.name in keep_float or node.op_type in keep_float:
             work.skipped(node.name, "stays in float32: it is named in keep_float")
         elif problem := _number_problem(node, half, masks) or codes_problem(node, half, work.opset):
+            if problem == TOO_SMALL:
+                guards.begin(node)
             work.skipped(node.name, f"stays in float32: {problem}")
+        elif guards.reach(node):
+            work.skipped(
+                node.name, "stays in float32: it divides by what a constant too small for float16 keeps from 0"
+            )
         else:
             candidates.append(HalfNode(node, frozenset(slots[0]), frozenset(slots[1])))
     if half != ir.DataType.FLOAT16 or not candidates:
@@ -118,6 +133,32 @@ def _sum_of_mean(node: ir.Node, seen: Mapping[str, tuple[float, float]]) -> floa
     if open_sizes[0] != open_sizes[1]:
         return 0.0
     return _reach(node.outputs[0], seen) * math.prod(sizes[0]) / max(1, math.prod(sizes[1]))
+
+
+class Guards:
+    """Follows what an epsilon keeps from zero, such as a variance: in float16 it would be a division by zero again."""
+
+    def __init__(self) -> None:
+        self._small: set[ir.Value] = set()
+        self._large: set[ir.Value] = set()
+
+    def begin(self, node: ir.Node) -> None:
+        """``node`` adds the epsilon, or clips to it."""
+        if is_standard(node, "Add", "Clip", "Max"):
+            self._small.update(node.outputs)
+
+    def reach(self, node: ir.Node) -> bool:
+        """Whether ``node`` hands the guarded value on, divides by it, or scales by its reciprocal."""
+        first, second = (node.inputs[index] if index < len(node.inputs) else None for index in (0, 1))
+        if first in self._small and is_standard(node, *_HANDING_ON):
+            self._small.update(node.outputs)
+            return True
+        if (first in self._small and is_standard(node, "Reciprocal", "Pow", "Log")) or (
+            second in self._small and is_standard(node, "Div")
+        ):
+            self._large.update(node.outputs)
+            return True
+        return is_standard(node, "Mul") and (first in self._large or second in self._large)
 
 
 def _number_problem(node: ir.Node, half: ir.DataType, masks: frozenset[ir.Value]) -> str:

@@ -25,6 +25,7 @@ MASK_FLOAT16 = -(2.0**14)
 HEADROOM = 4.0
 """Other data may be this much larger than the samples before float16 overflows."""
 SMALLEST_NORMAL_FLOAT16 = 2.0**-14
+TOO_SMALL = "a constant of it is too small for float16"
 _SAMPLES = 4
 _TENSORS_PER_RUN = 64
 _CONTRIBUTED = frozenset(
@@ -113,7 +114,7 @@ def constant_problem(node: ir.Node, half: ir.DataType, *, masks: bool = False) -
             return "a constant of it is too large for float16"
         added = index == 2 and is_standard(node, "Conv", "ConvTranspose", "Gemm")  # a bias rounds by 2**-25 at most
         if 0 < largest < SMALLEST_NORMAL_FLOAT16 and not added:
-            return "a constant of it is too small for float16"
+            return TOO_SMALL
     return ""
 
 

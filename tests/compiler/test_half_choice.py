@@ -118,3 +118,30 @@ def test_padding_of_one_number_is_written_once():
     assert outcome.model.size_bytes < 100
     (want,), (have,) = answers(model, feeds[:1]), answers(outcome.model, feeds[:1])
     np.testing.assert_allclose(have["y"], want["y"], rtol=1e-3)
+
+
+@pytest.mark.parametrize("form", ["sqrt", "reciprocal", "pow", "clip"])
+def test_an_epsilon_still_keeps_a_constant_row_from_dividing_by_zero(form):
+    net = tools.Net(seed=5)
+    x = net.input("x", [1, 4, 8])
+    centred = net.op("Sub", x, net.op("ReduceMean", x, axes=[-1]))
+    variance = net.op("ReduceMean", net.op("Mul", centred, centred), axes=[-1])
+    if form == "clip":
+        deviation = net.op("Clip", net.op("Sqrt", variance), net.weight(1e-9))
+    else:
+        deviation = net.op("Add", variance, net.weight(1e-9))
+        deviation = net.op("Sqrt", deviation) if form != "pow" else net.op("Pow", deviation, net.weight(-0.5))
+    if form == "reciprocal":
+        deviation = net.op("Reciprocal", deviation)
+    normal = net.op("Mul" if form in ("reciprocal", "pow") else "Div", centred, deviation)
+    net.op("Mul", normal, net.weight(net.random(8)), out="y")
+    net.output("y", [1, 4, 8])
+    feeds = [{"x": np.random.default_rng(i).standard_normal((1, 4, 8)).astype(np.float32)} for i in range(2)]
+    model = net.model()
+    outcome = cast(model, feeds)
+    flat = [{"x": np.full((1, 4, 8), 0.25, np.float32)}]  # as blank paper, which no sample happened to be
+    (got,) = answers(outcome.model, flat)
+    assert not np.any(got["y"])
+    assert "FLOAT16" in types(outcome.model)["ReduceMean"]
+    for want, have in zip(answers(model, feeds), answers(outcome.model, feeds), strict=True):
+        np.testing.assert_allclose(have["y"], want["y"], atol=1e-2)
