@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto
+from onnx.reference import ReferenceEvaluator
 
 from edgewright.compiler.passes.cast_half import CastHalf, CastHalfOptions
 
@@ -139,9 +140,10 @@ def test_an_epsilon_still_keeps_a_constant_row_from_dividing_by_zero(form):
     feeds = [{"x": np.random.default_rng(i).standard_normal((1, 4, 8)).astype(np.float32)} for i in range(2)]
     model = net.model()
     outcome = cast(model, feeds)
-    flat = [{"x": np.full((1, 4, 8), 0.25, np.float32)}]  # as blank paper, which no sample happened to be
-    (got,) = answers(outcome.model, flat)
-    assert not np.any(got["y"])
+    flat = {"x": np.full((1, 4, 8), 0.25, np.float32)}  # as blank paper, which no sample happened to be
+    # onnx's own evaluator: onnxruntime leaves out casts to float16 and back, and with them what this is about.
+    got = ReferenceEvaluator(ir.to_proto(outcome.model.ir)).run(None, flat)
+    assert not np.any(got[0])
     assert "FLOAT16" in types(outcome.model)["ReduceMean"]
     for want, have in zip(answers(model, feeds), answers(outcome.model, feeds), strict=True):
         np.testing.assert_allclose(have["y"], want["y"], atol=1e-2)
