@@ -152,11 +152,11 @@ def _package(artifact: Artifact) -> _Runner:
 
     if not artifact.path.is_file():
         raise FileNotFoundError(artifact.entry)
-    loaded = torch._inductor.aoti_load_package(str(artifact.path))  # noqa: SLF001 - its documented place
+    # What torch._inductor.aoti_load_package ends in; that loads the whole compiler first, which takes two seconds.
+    loader = torch._C._aoti.AOTIModelPackageLoader(str(artifact.path), "model", False, 1, -1)  # noqa: SLF001
 
     def run(tensors: list[torch.Tensor]) -> Sequence[torch.Tensor]:
-        # Past the Python face, which arranges inputs and outputs in the shapes of containers: these have none.
-        return loaded.loader.boxed_run(tensors)
+        return loader.boxed_run(tensors)
 
     return run
 
