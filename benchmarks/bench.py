@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import edgewright
-from edgewright.backends import Artifact, open_isolated, require_trust
+from edgewright.backends import Artifact, Backend, open_isolated, require_trust
 from edgewright.backends import registry as backends
 from edgewright.benchmarks.accuracy import default_metric, load_metric, score
 from edgewright.benchmarks.machine import disturbances, this_machine
@@ -75,7 +75,8 @@ def bench_bundle(
     protocol = protocol_named(preset) if isinstance(preset, str) else preset
     target = _target(bundle.manifest, threads)
     require_built(bundle)
-    require_trust(backends().find(target.backend)(), trust_native_code)
+    backend = backends().find(target.backend)()
+    require_trust(backend, trust_native_code)
     dataset = None if data is None else open_data(data, bundle.manifest.inputs, _preprocessing(bundle.manifest))
     judge, unjudged = _judge(dataset, metric, bundle.manifest)
     machine = this_machine()
@@ -84,6 +85,7 @@ def bench_bundle(
         (folder / "engine").mkdir()
         bundle.extract_engine(folder / "engine")
         artifact = artifact_of(bundle, folder / "engine")
+        require_fit(backend, artifact)
         tolerance = bundle.manifest.tolerances.engine
         device = target_from_json(bundle.manifest.target.description).device
         on_gpu = device == "CUDA"
@@ -121,6 +123,19 @@ def require_built(bundle: Bundle) -> None:
         raise UnavailableError(
             f"{bundle.path.name} has no engine yet: {bundle.manifest.backend.pending}",
             f"On the device, type: edgewright finish {bundle.path.name} -o finished.ewb",
+        )
+
+
+def require_fit(backend: Backend, artifact: Artifact) -> None:
+    """Lets through an engine that this machine's installation can open; nothing of another is read.
+
+    Raises:
+        UnavailableError: saying what it was built with, and what is here.
+    """
+    if problem := backend.unfit(artifact):
+        raise UnavailableError(
+            f"the bundle's {backend.name} engine cannot be opened here: {problem}",
+            "Compile the model again for this machine, or use the version it was built with.",
         )
 
 

@@ -91,3 +91,6 @@ def test_an_engine_of_a_newer_runtime_is_not_opened(run_cli: RunCli, bundle: Pat
     done = run_cli("verify", newer)
     assert done.returncode == 69
     assert "built with onnxruntime 99.0.0" in done.stdout
+    measured = run_cli("bench", newer, "--preset", "rapid")
+    assert measured.returncode == 69
+    assert "built with onnxruntime 99.0.0" in measured.stderr

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.backends import Session, open_isolated, registry, require_trust
-from edgewright.benchmarks.bench import artifact_of, require_built
+from edgewright.benchmarks.bench import artifact_of, require_built, require_fit
 from edgewright.core import bundle as core_bundle
 from edgewright.core.budget import Budget
 from edgewright.core.bundle import Manifest
@@ -50,10 +50,13 @@ class Bundle:
         """
         bundle = core_bundle.open_bundle(self.path)
         require_built(bundle)
-        require_trust(registry().find(self.manifest.backend.name)(), trust_native_code)
+        backend = registry().find(self.manifest.backend.name)()
+        require_trust(backend, trust_native_code)
         with tempfile.TemporaryDirectory(prefix="edgewright-open-") as folder:
             bundle.extract_engine(Path(folder))
-            return open_isolated(self.manifest.backend.name, artifact_of(bundle, Path(folder)), threads)
+            artifact = artifact_of(bundle, Path(folder))
+            require_fit(backend, artifact)
+            return open_isolated(backend.name, artifact, threads)
 
     def verify(self, *, trust_native_code: bool = False) -> VerifyReport:
         """Proves the bundle on this machine."""
