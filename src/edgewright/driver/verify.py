@@ -92,12 +92,13 @@ def _report(path: Path, bundle: Bundle, checks: list[Check], code: ExitCode) -> 
 
 
 def _versions(bundle: Bundle, backend: Backend) -> Check:
-    built = dict(bundle.manifest.backend.versions)
+    """What it was built with beside what is here; whether that will do, :meth:`Backend.unfit` has said before."""
+    built = {name: version for name, version in bundle.manifest.backend.versions.items() if name != "edgewright"}
     here = backend.probe().version or ""
-    name = bundle.manifest.backend.name
-    if built.get(name, here) == here:
-        return Check("versions", "ok", f"{name} {here}, as when it was built")
-    return Check("versions", "note", f"built with {name} {built[name]}, this machine has {here}: the numbers decide")
+    shown = ", ".join(f"{name} {version}" for name, version in sorted(built.items()))
+    if not built or here in built.values():
+        return Check("versions", "ok", f"{shown or f'{backend.name} {here}'}, as when it was built")
+    return Check("versions", "note", f"built with {shown}, this machine has {here}: the numbers decide")
 
 
 def _numbers(bundle: Bundle, artifact: Artifact, threads: int) -> list[Check]:
