@@ -12,7 +12,7 @@ _PREFIX = re.compile(
 _COMPILER = re.compile(r"^\W*Myelin[^\]]*\]\s*")
 _ASSERTED = re.compile(r"&&\s*\"(?P<text>.+?)\"", re.S)
 _CODED = re.compile(r"Error Code \d+: [\w ]+\((?P<text>(?:[^()]|\([^()]*\))*)")
-_LED_BY_CODE = re.compile(r"^(?:\(.*?\)|[\w:]+\(.*?\)|\S+ (?:&&|\|\||[!=<>]=?) .*?): (?P<text>[A-Z].*)$", re.S)
+_LED_BY_CODE = re.compile(r"^[^\"]*?(?:\)|[!=<>]=|&&|\|\|)[^\"]*?: (?P<text>\w.*)$", re.S)
 _UNNAMED = re.compile(r"^node_of_\S+: ")
 _IN_NODE = re.compile(r"^In node -?\d+ with name:.*?and operator: \w+ \(\w+\): (?:\w+ ?\w*: )?", re.S)
 _NO_DRIVER = re.compile(r"cudaError 35|CUDA driver version is insufficient|CUDA initialization failure")
@@ -51,7 +51,7 @@ def refusal(description: str, node: str = "") -> str:
         if explained["text"].startswith("Plugin not found"):
             return "unknown operator, and no plugin has its name"
         return cleaned(explained["text"])
-    return cleaned(text)
+    return "TensorRT does not have it in this form" if text in ("false", "") else cleaned(text)
 
 
 def failure(lines: Iterable[tuple[str, str]]) -> str:

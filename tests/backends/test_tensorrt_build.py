@@ -212,7 +212,13 @@ DRIVERLESS = (
             "Assertion failed: shiftIsAllZeros(zeroPoint): Non-zero zero point is not supported.",
             "Non-zero zero point is not supported.",
         ),
-        ("", "no reason was given"),
+        (
+            "creator && version(creator) == CreatorVersion::kV3ONE: failed to load the plugin.",
+            "failed to load the plugin.",
+        ),
+        ("inputs.at(2).is_weights(): It must be an initializer.", "It must be an initializer."),
+        ("Its type is UInt8 (and not: Float).", "Its type is UInt8 (and not: Float)."),
+        ("Assertion failed: false", "TensorRT does not have it in this form"),
     ],
 )
 def test_refusals_lose_the_places_in_nvidias_sources(said: str, told: str) -> None:
