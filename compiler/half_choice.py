@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from edgewright.compiler.graphs import int_attribute, is_standard
+from edgewright.compiler.graphs import STANDARD_DOMAINS, int_attribute, is_standard
 from edgewright.compiler.half_codes import codes_problem, converts_codes
 from edgewright.compiler.half_precision import (
     HEADROOM,
@@ -21,6 +21,7 @@ from edgewright.compiler.half_precision import (
 from edgewright.compiler.rewriting import Rewriting
 from edgewright.compiler.site import Site
 
+_PRECISION = {ir.DataType.FLOAT16: "fp16", ir.DataType.BFLOAT16: "bf16"}
 _INTEGERS = frozenset({ir.DataType.BOOL, ir.DataType.INT32, ir.DataType.INT64, ir.DataType.UINT8, ir.DataType.INT8})
 _MEANS = ("ReduceMean", "GlobalAveragePool")
 _PASSING = ("Add", "Where", "Expand", "Unsqueeze", "Squeeze", "Reshape", "Transpose", "Slice", "Identity")
@@ -58,6 +59,8 @@ def choose_half(work: Rewriting, half: ir.DataType, keep_float: frozenset[str], 
             work.skipped(node.name, f"stays in float32: {slots}")
         elif not any(slots) or (is_standard(node, "Cast") and not made):
             continue
+        elif _named(node) in site.target.not_in.get(_PRECISION[half], ()):
+            work.skipped(node.name, f"stays in float32: the target has no {node.op_type} in {half.name.lower()}")
         elif node.name in keep_float or node.op_type in keep_float:
             work.skipped(node.name, "stays in float32: it is named in keep_float")
         elif problem := _number_problem(node, half, masks) or codes_problem(node, half, work.opset):
@@ -76,6 +79,11 @@ def choose_half(work: Rewriting, half: ir.DataType, keep_float: frozenset[str], 
     if problem:
         work.tally.add("warning", "graph", f"the range of values was not checked against float16's: {problem}")
     return _within_range(work, candidates, seen, masks)
+
+
+def _named(node: ir.Node) -> str:
+    """As targets name operators: ``domain::Name``, the standard domain being empty."""
+    return f"{'' if node.domain in STANDARD_DOMAINS else node.domain}::{node.op_type}"
 
 
 def _within_range(

@@ -151,6 +151,7 @@ def _runtime(table: Table, name: str, base: Target) -> tuple[Target, Mapping[str
         hinted_precisions=hinted,
         int8=int8,
         fp8=fp8,
+        not_in=_gaps(table, precisions),
         flavours=flavours,
         limits=tuple(_limit(item, flavours, precisions) for item in table.tables("limits")),
         competes=table.flag("competes", default=True),
@@ -183,6 +184,19 @@ def _limit(table: Table, flavours: tuple[str, ...], precisions: tuple[str, ...])
     )
     table.close()
     return limit
+
+
+def _gaps(table: Table, precisions: tuple[str, ...]) -> Mapping[str, frozenset[str]]:
+    """Precision -> operators not computed in it; nothing of a precision that is missing altogether."""
+    gaps_table = table.table("not_in")
+    gaps = {word: gaps_table.words(word) for word in gaps_table.keys()}  # noqa: SIM118
+    for word, ops in gaps.items():
+        if word not in PRECISIONS:
+            table.complain(f"not_in.{word}", f"is none of {', '.join(PRECISIONS)}")
+        for index, op in enumerate(ops):
+            if not _OP.fullmatch(op):
+                table.complain(f"not_in.{word}[{index}]", f"{op!r} is not domain::Name (a standard operator is ::Name)")
+    return MappingProxyType({word: frozenset(ops) for word, ops in gaps.items() if word in precisions})
 
 
 def _rule(table: Table) -> QuantRule:

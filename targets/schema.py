@@ -116,6 +116,8 @@ class Target:
     """Where a flavour does less with a precision than the hardware could; see :meth:`limits_of`."""
     fp8: QuantRule | None = None
     """What fp8 means, where ``precisions`` has it."""
+    not_in: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    """Precision -> operators, as ``domain::Name``, that the runtime takes and does not compute in it."""
     competes: bool = True
     """False for a runtime that takes part only when it is asked for by name (``hardware/runtime``)."""
 

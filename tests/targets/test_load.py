@@ -275,6 +275,8 @@ class TestUsersFile:
                 "'tensorrt 10' is not an import name with",
             ),
             (GOOD.replace("opset =", "competes = false\nopset ="), "Name one: board/openvino"),
+            (GOOD + '[runtimes.openvino.not_in]\nbf61 = ["::Mish"]\n', "not_in.bf61: is none of fp32"),
+            (GOOD + '[runtimes.openvino.not_in]\nfp32 = ["Mish"]\n', "not_in.fp32[0]: 'Mish' is not domain::Name"),
             (GOOD + LIMIT, "limits[0].flavour: 'other' is not one of"),
             (GOOD + LIMIT.replace("int8", "fp8"), "limits[0].precision: 'fp8' is not one of fp32, int8"),
         ],

@@ -94,6 +94,17 @@ def test_bfloat16_raises_the_opset_for_convolutions(make_site, conv_net_model, t
     assert "Conv takes no bfloat16 at opset 20" in texts(kept)
 
 
+def test_what_the_target_does_not_compute_in_a_type_stays_float(make_site, parse, texts):
+    model = parse("g (float[N,4] x) => (float[N,4] y) { a = Mish (x) b = Add (a, x) y = Mish (b) }")
+    site = make_site(model, opset=(7, 24))
+    lacking = replace(site, target=replace(site.target, not_in={"bf16": frozenset({"::Mish"})}))
+    kept = CastHalf(CastHalfOptions("bfloat16"))(model, lacking)
+    assert _types(kept.model)["Mish"] == "FLOAT"
+    assert _types(kept.model)["Add"] == "BFLOAT16"
+    assert "the target has no Mish in bfloat16" in texts(kept)
+    assert _types(CastHalf(CastHalfOptions("float16"))(model, lacking).model)["Mish"] == "FLOAT16"
+
+
 def test_it_is_wanted_where_the_runtime_needs_the_types_written(make_site, mlp_model):
     target = make_site(mlp_model).target
     assert CastHalf.wanted(target, "fp16") is None
