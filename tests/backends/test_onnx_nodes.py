@@ -39,8 +39,13 @@ def skip_unless_it_runs_here(name: str) -> None:
         pytest.skip(f"{name} {answer.version} sees no device here that could open its engines")
 
 
+def names() -> list[str]:
+    """The backends that take ONNX."""
+    return [name for name in registry().names() if "onnx" in registry().find(name).accepts]
+
+
 @pytest.mark.full
-@pytest.mark.parametrize("name", registry().names())
+@pytest.mark.parametrize("name", names())
 def test_node_tests_end_as_the_list_says(nodes: ModuleType, name: str) -> None:
     skip_unless_it_runs_here(name)
     ends = nodes.run_all(name)
@@ -53,7 +58,7 @@ def test_node_tests_end_as_the_list_says(nodes: ModuleType, name: str) -> None:
     assert not mended, f"in the list, but passing or gone: {sorted(mended)}"
 
 
-@pytest.mark.parametrize("name", registry().names())
+@pytest.mark.parametrize("name", names())
 def test_no_backend_breaks_its_contract_or_gives_wrong_numbers_without_a_known_reason(
     nodes: ModuleType, name: str
 ) -> None:
