@@ -10,63 +10,21 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, cast
 
 import numpy as np
 
-from edgewright.backends._wire import Json
 from edgewright.core.errors import EngineError, TargetAbsentError
 from edgewright.core.tensors import Array
 
 _LIBRARIES = ("libcuda.so.1", "libcuda.so", "nvcuda.dll")
-_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 _OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
-_NAME_BYTES = 256
 
 
 class Driver(Protocol):
     """The library: every function gives 0 or an error's number, and results through its first arguments."""
 
     def __getattr__(self, name: str) -> Callable[..., int]: ...
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """One device as the driver lists it."""
-
-    name: str
-    capability: tuple[int, int]
-    driver: str
-    """The CUDA version the driver offers, such as ``13.0``."""
-
-
-def describe() -> Json:
-    """Rows of ``[name, major, minor, driver]`` of the GPUs here, for a child process; [] without a driver."""
-    try:
-        driver = load_driver()
-    except TargetAbsentError:
-        return []
-    number = ctypes.c_int()
-    _check(driver, "cuDriverGetVersion", ctypes.byref(number))
-    version = f"{number.value // 1000}.{number.value % 1000 // 10}"
-    _check(driver, "cuDeviceGetCount", ctypes.byref(number))
-    rows: list[Json] = []
-    for index in range(number.value):
-        device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-        name = ctypes.create_string_buffer(_NAME_BYTES)
-        _check(driver, "cuDeviceGet", ctypes.byref(device), index)
-        _check(driver, "cuDeviceGetName", name, _NAME_BYTES, device)
-        _check(driver, "cuDeviceGetAttribute", ctypes.byref(major), _MAJOR, device)
-        _check(driver, "cuDeviceGetAttribute", ctypes.byref(minor), _MINOR, device)
-        rows.append([name.value.decode(errors="replace"), major.value, minor.value, version])
-    return rows
-
-
-def gpus_from_json(rows: Json) -> tuple[Gpu, ...]:
-    """Reads what :func:`describe` gave."""
-    known = cast("list[tuple[str, int, int, str]]", rows)
-    return tuple(Gpu(name, (major, minor), driver) for name, major, minor, driver in known)
 
 
 def load_driver() -> Driver:

@@ -75,7 +75,7 @@ def _hardware(artifact: Artifact) -> EdgewrightError | None:
             f"it was built for a GPU of compute capability {wanted}, and there is no NVIDIA GPU here",
             "Run it on the machine it was made for, or check the driver with nvidia-smi.",
         )
-    major, minor = here[0].capability
+    major, minor = here[0].compute_capability
     if wanted != f"{major}.{minor}":
         return TargetAbsentError(
             f"it was built for a GPU of compute capability {wanted}, the {here[0].name} here has {major}.{minor}",

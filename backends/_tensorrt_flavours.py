@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import cast
 
-from edgewright.backends._cuda_buffers import Gpu, gpus_from_json
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
 from edgewright.core.errors import EdgewrightError, UsageError
+from edgewright.targets.cuda import CudaDevice, this_cuda
 from edgewright.targets.schema import Target
 
 NAMES = ("tensorrt", "tensorrt_rtx")
@@ -63,16 +63,9 @@ def flavours() -> tuple[FlavourFound, ...]:
     return tuple(_look_for(name) for name in NAMES)
 
 
-@functools.cache
-def gpus() -> tuple[Gpu, ...]:
-    """The NVIDIA GPUs of this machine as their driver lists them; () without a driver. Asked once per process."""
-    try:
-        found = call_isolated(
-            "edgewright.backends._cuda_buffers:describe", {}, engine="CUDA", doing="listing GPUs", limits=_LIMITS
-        )
-    except EdgewrightError:
-        return ()
-    return gpus_from_json(found)
+def gpus() -> tuple[CudaDevice, ...]:
+    """The NVIDIA GPUs of this machine as their driver lists them; () without a driver."""
+    return this_cuda().devices
 
 
 def flavour(name: str) -> FlavourFound:
@@ -92,7 +85,7 @@ def builder_for(target: Target) -> FlavourFound | None:
         found = flavour(requirement_name(requirement))
         if found.version is None or not allows(requirement, found.version):
             continue
-        if capability in found.builds_for or any(gpu.capability == capability for gpu in gpus()):
+        if capability in found.builds_for or any(gpu.compute_capability == capability for gpu in gpus()):
             return found
     return None
 

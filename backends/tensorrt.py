@@ -43,6 +43,7 @@ from edgewright.backends._tensorrt_timing import cache_file
 from edgewright.backends._wire import Json
 from edgewright.core.errors import UnavailableError
 from edgewright.core.model import Model
+from edgewright.targets.cuda import this_cuda
 from edgewright.targets.schema import Target
 
 __all__ = ["FlavourFound", "TensorRt", "flavours"]
@@ -212,7 +213,7 @@ def _build(typed: Artifact, builder: FlavourFound, target: Target) -> Artifact |
     shapes = cast("Shapes", json.loads(typed.properties.get("profile", "{}")))
     products = cast("dict[str, str]", json.loads(typed.properties.get("in_8_bits", "{}")))
     ahead = builder.name in AHEAD_OF_TIME
-    driver = next((gpu.driver for gpu in gpus()), "")
+    driver = ".".join(map(str, this_cuda().version or ()))
     answer = call_isolated(
         "edgewright.backends._tensorrt_build:build",
         {
@@ -260,7 +261,7 @@ def _refused(faults: list[Unsupported], title: str) -> str:
 
 
 def _devices() -> tuple[str, ...]:
-    return tuple(f"{gpu.name} (sm_{gpu.capability[0]}{gpu.capability[1]})" for gpu in gpus())
+    return tuple(f"{gpu.name} ({gpu.sm})" for gpu in gpus())
 
 
 def _workspace(target: Target) -> int:

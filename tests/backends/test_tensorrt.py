@@ -16,11 +16,11 @@ from edgewright.backends import Artifact, registry
 from edgewright.backends import _tensorrt_fit as fit
 from edgewright.backends import _tensorrt_flavours as found
 from edgewright.backends import tensorrt as subject
-from edgewright.backends._cuda_buffers import Gpu
 from edgewright.backends.tensorrt import FlavourFound, TensorRt
 from edgewright.core.errors import EngineError, TargetAbsentError, UnavailableError, UsageError
 from edgewright.core.model import OnnxModel
 from edgewright.core.tensors import Array, SizeRange
+from edgewright.targets.cuda import CudaDevice
 from edgewright.targets.load import load_targets
 from edgewright.targets.schema import Limit, Target
 
@@ -77,7 +77,7 @@ needs_rtx = pytest.mark.skipif(
 )
 
 
-def installed(monkeypatch: pytest.MonkeyPatch, *gpus: Gpu, **versions: str) -> None:
+def installed(monkeypatch: pytest.MonkeyPatch, *gpus: CudaDevice, **versions: str) -> None:
     """Has the machine look as if it had these flavours and GPUs and no others."""
     ahead = ((7, 5), (8, 6), (8, 9), (12, 0))
     told = tuple(
@@ -294,7 +294,7 @@ def test_a_missing_flavour_is_told_with_the_command(tmp_path: Path, monkeypatch:
 
 
 def test_the_flavour_is_the_first_that_can_build(monkeypatch: pytest.MonkeyPatch) -> None:
-    ada = Gpu("an Ada card", (8, 9), "13.0")
+    ada = CudaDevice(0, "an Ada card", (8, 9), 1 << 34)
     chosen = replace(target("rtx-ada"), flavours=("tensorrt_rtx>=1.5", "tensorrt>=10"))
 
     def name() -> str | None:
@@ -305,7 +305,7 @@ def test_the_flavour_is_the_first_that_can_build(monkeypatch: pytest.MonkeyPatch
     assert name() == "tensorrt_rtx"
     installed(monkeypatch, ada, tensorrt="11.0.0.1", tensorrt_rtx="1.4.0.76")
     assert name() == "tensorrt"
-    installed(monkeypatch, Gpu("another card", (8, 6), "13.0"), tensorrt="11.0.0.1")
+    installed(monkeypatch, CudaDevice(0, "another card", (8, 6), 1 << 34), tensorrt="11.0.0.1")
     assert name() is None
     assert "builds for the GPU in the machine only (another card (sm_86))" in BACKEND.available_for(chosen).reason
     installed(monkeypatch, ada, tensorrt="9.3.0.1")
@@ -342,13 +342,13 @@ def built(tmp_path: Path) -> Artifact:
     return Artifact("tensorrt", tmp_path, "model.engine", ("model.engine",), (), (), properties, versions)
 
 
-ADA = Gpu("an Ada card", (8, 9), "13.0")
+ADA = CudaDevice(0, "an Ada card", (8, 9), 1 << 34)
 UNFIT = {
     "no flavour": ((ADA,), {}, UnavailableError, r"1.7.1.116: TensorRT-RTX is not .*\n.*edgewright\[tensorrt-rtx\]"),
     "another build": ((ADA,), {"tensorrt_rtx": "1.7.1.117"}, EngineError, r"built with TensorRT-RTX 1.7.1.116, here"),
     "no GPU": ((), {"tensorrt_rtx": "1.7.1.116"}, TargetAbsentError, "capability 8.9, and there is no NVIDIA GPU"),
     "another GPU": (
-        (Gpu("a Hopper card", (9, 0), "13.0"), ADA),
+        (CudaDevice(0, "a Hopper card", (9, 0), 1 << 34), ADA),
         {"tensorrt_rtx": "1.7.1.116"},
         TargetAbsentError,
         "capability 8.9, the a Hopper card here has 9.0",
