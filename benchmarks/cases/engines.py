@@ -120,7 +120,17 @@ def as_meant(rows: Mapping[str, Mapping[str, Any]]) -> bool:
 
 def table(record: Mapping[str, Any]) -> str:
     """The record as a Markdown table, one line for a case and precision."""
-    head = ["case", "precision", "built for", "engine", "metric drop", "weights", "int8 MACs", "held"]
+    head = [
+        "case",
+        "precision",
+        "built for",
+        "engine",
+        "metric drop",
+        "weights",
+        "8-bit MACs",
+        "layers planned so",
+        "held",
+    ]
     lines = [
         line
         for name, by_precision in sorted(record["cases"].items())
@@ -130,12 +140,25 @@ def table(record: Mapping[str, Any]) -> str:
     return "\n".join([f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *lines])
 
 
+def page(record: Mapping[str, Any]) -> str:
+    """What the documentation shows of the record: where and when, then the table."""
+    where, when = record["machine"], record["date"]
+    rtx = record["versions"]["tensorrt_rtx"]
+    head = (
+        f"Built by TensorRT-RTX {rtx} without a GPU ({where['cores']} cores of an {where['cpu']}, {when}; record:\n"
+        "[engines.json](../benchmarks/results/engines.json)). The drop is the typed model's on that CPU, on samples\n"
+        "that nothing was decided with; weights are beside the same in float32.\n"
+    )
+    return f"{head}\n{table(record)}"
+
+
 def table_rows(name: str, precision: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """One line for all targets of a case and precision: they differ in the size of the engine alone."""
     built = {target: one for target, one in rows.items() if one.get("engine_bytes")}
     if not built:
         said = next(iter(rows.values()))
-        return [f"| {name} | {precision} | exit {said['exit_code']} | | | | | {said['problem']} |"]
+        first = str(said["problem"]).partition(";")[0].partition(" (scopes")[0].rpartition(" is out: ")[2]
+        return [f"| {name} | {precision} | exit {said['exit_code']} | | | | | | {first} |"]
     one = next(iter(built.values()))
     sizes = [entry["engine_bytes"] / 1e6 for entry in built.values()]
     codes = sum(share for kind, share in one["macs"].items() if kind in ("int8", "fp8"))
@@ -143,10 +166,11 @@ def table_rows(name: str, precision: str, rows: Mapping[str, Mapping[str, Any]])
         name,
         precision,
         ", ".join(target.partition("/")[0] for target in built),
-        f"{min(sizes):.1f} to {max(sizes):.1f} MB",
+        " to ".join(dict.fromkeys(f"{size:.1f}" for size in (min(sizes), max(sizes)))) + " MB",
         f"{max(entry['drop'] for entry in built.values()):+.4f}",
         f"{one['weights']:.2f}",
         f"{codes:.0%}",
+        one.get("planned") or "",
         "yes" if all(entry["held"] for entry in built.values()) else "**no**",
     ]
     return [f"| {' | '.join(cells)} |"]

@@ -22,7 +22,7 @@ def engines() -> ModuleType:
 
 def row(**changes: object) -> dict[str, object]:
     plain = {"exit_code": 0, "problem": None, "engine_bytes": 2_000_000, "held": True, "drop": 0.001, "weights": 0.27}
-    return {**plain, "macs": {"int8": 0.9, "fp16": 0.1}, **changes}
+    return {**plain, "macs": {"int8": 0.9, "fp16": 0.1}, "planned": "int8 9", **changes}
 
 
 REFUSED = {"exit_code": 69, "problem": "the operator Foo is unknown"}
@@ -47,7 +47,14 @@ def test_the_table_has_a_line_for_each_case_and_precision(engines: ModuleType) -
     record = {"cases": {"net": {"int8": {"a/x": row(), "b/x": row(engine_bytes=3_000_000)}, "fp16": {"a/x": REFUSED}}}}
     lines = engines.table(record).splitlines()
     assert lines[2].startswith("| net | fp16 | exit 69 |")
-    assert lines[3] == "| net | int8 | a, b | 2.0 to 3.0 MB | +0.0010 | 0.27 | 90% | yes |"
+    assert lines[3] == "| net | int8 | a, b | 2.0 to 3.0 MB | +0.0010 | 0.27 | 90% | int8 9 | yes |"
+
+
+def test_the_page_shows_the_record_and_nothing_else(engines: ModuleType) -> None:
+    record = json.loads(engines.RECORD.read_text("utf-8"))
+    page = (ROOT / "docs" / "targets.md").read_text("utf-8")
+    shown = page.partition("<!-- figures: engines -->\n")[2].partition("<!-- end: engines -->")[0]
+    assert shown == f"{engines.page(record)}\n"
 
 
 def test_a_row_is_read_from_the_bundle_itself(engines: ModuleType, tmp_path: Path) -> None:
