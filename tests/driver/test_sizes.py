@@ -62,3 +62,29 @@ def test_without_data_the_largest_size_is_the_usual_one(model: OnnxModel) -> Non
 
 def test_nothing_is_made_up(model: OnnxModel) -> None:
     assert size_ranges(model, {}, None) == ({}, [])
+
+
+def test_inputs_that_share_a_symbol_share_the_range_the_user_gave_one_of_them() -> None:
+    inputs = [
+        ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(shape))
+        for name, shape in (("x", ["batch", "length"]), ("y", ["batch", "length"]), ("z", ["batch", None]))
+    ]
+    model = OnnxModel(ir.Model(ir.Graph(inputs, [], nodes=[], opset_imports={"": 20}), ir_version=10), "net")
+    found, notes = size_ranges(model, {"x": (Bound(1, 8), Bound(16, 128))}, None)
+    both = (SizeRange(1, 8, 8), SizeRange(16, 128, 128))
+    assert found == {"x": both, "y": both}, "and z has a size that nobody told"
+    assert notes == []
+
+
+def test_data_shows_what_the_symbols_of_others_leave_open() -> None:
+    inputs = [
+        ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(shape))
+        for name, shape in (("x", ["batch", 3, 8]), ("y", ["batch", "width"]))
+    ]
+    model = OnnxModel(ir.Model(ir.Graph(inputs, [], nodes=[], opset_imports={"": 20}), ir_version=10), "net")
+    shaped = Shaped((1, 3, 8))
+    found, notes = size_ranges(
+        model, {"x": (Bound(1, 4), Bound(3, 3), Bound(8, 8))}, DataSets(shaped, shaped, shaped, ())
+    )
+    assert found["y"] == (SizeRange(1, 1, 4), SizeRange(2, 2, 2))
+    assert notes == ["sizes of y as the data shows them: 1..4,2 (--shape y=... says otherwise)"]

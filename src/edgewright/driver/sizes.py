@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgewright.core.data import DataSet
 from edgewright.core.model import OnnxModel
-from edgewright.core.tensors import SizeRange, TensorSpec
+from edgewright.core.tensors import Dim, SizeRange, TensorSpec
 from edgewright.driver.sets import DataSets
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ def size_ranges(
 ) -> tuple[dict[str, tuple[SizeRange, ...]], list[str]]:
     """The range of every dimension of each input that has open ones, and a line for each range taken from data.
 
+    A size that is one symbol for several inputs has one range in all of them: what ``--shape`` said of any holds.
+
     Args:
         model: whose inputs they are.
         bounds: what ``--shape`` said.
@@ -33,20 +35,39 @@ def size_ranges(
     if not wanted:
         return {}, []
     seen = _seen(wanted, sets)
-    found: dict[str, tuple[SizeRange, ...]] = {}
+    found = {
+        spec.name: _of_bounds(bounds[spec.name], seen.get(spec.name, [])) for spec in wanted if spec.name in bounds
+    }
+    symbols = _symbols(wanted, found)
     notes: list[str] = []
     for spec in wanted:
-        shapes = seen.get(spec.name, [])
-        if spec.name in bounds:
-            found[spec.name] = _of_bounds(bounds[spec.name], shapes)
-        elif shapes:
-            found[spec.name] = _of_data(shapes)
-            shown = ",".join(str(item.low) if item.low == item.high else f"{item.low}..{item.high}"
-                             for item in found[spec.name])  # fmt: skip
+        if spec.name in found:
+            continue
+        told = [_told(dim, symbols) for dim in spec.shape or ()]
+        shown = _of_data(seen[spec.name]) if seen.get(spec.name) else told
+        ranges = tuple(size for size in (one or other for one, other in zip(told, shown, strict=True)) if size)
+        if len(ranges) != len(told):
+            continue
+        found[spec.name] = ranges
+        if None in told:
+            text = ",".join(str(size.low) if size.low == size.high else f"{size.low}..{size.high}" for size in ranges)
             notes.append(
-                f"sizes of {spec.name} as the data shows them: {shown} (--shape {spec.name}=... says otherwise)"
+                f"sizes of {spec.name} as the data shows them: {text} (--shape {spec.name}=... says otherwise)"
             )
     return found, notes
+
+
+def _symbols(specs: list[TensorSpec], found: Mapping[str, tuple[SizeRange, ...]]) -> dict[str, SizeRange]:
+    """The ranges of the sizes that have names."""
+    named = (zip(spec.shape or (), found[spec.name], strict=True) for spec in specs if spec.name in found)
+    return {dim: size for pairs in named for dim, size in pairs if isinstance(dim, str)}
+
+
+def _told(dim: Dim, symbols: Mapping[str, SizeRange]) -> SizeRange | None:
+    """The range of a size that is fixed, or known by its symbol."""
+    if isinstance(dim, int):
+        return SizeRange(dim, dim, dim)
+    return None if dim is None else symbols.get(dim)
 
 
 def _seen(specs: list[TensorSpec], sets: DataSets | None) -> dict[str, list[tuple[int, ...]]]:
