@@ -85,7 +85,8 @@ def builder_for(target: Target) -> FlavourFound | None:
         found = flavour(requirement_name(requirement))
         if found.version is None or not allows(requirement, found.version):
             continue
-        if capability in found.builds_for or any(gpu.compute_capability == capability for gpu in gpus()):
+        # What builds for the GPU in the machine builds for CUDA's first, whatever others there are.
+        if capability in found.builds_for or any(gpu.compute_capability == capability for gpu in gpus()[:1]):
             return found
     return None
 

@@ -292,6 +292,8 @@ def _why_not(target: Target) -> tuple[str, str]:
         elif found.name in AHEAD_OF_TIME:
             reasons.append(f"{TITLES[found.name]} {found.version} does not build for sm_{capability[0]}{capability[1]}")
         else:
-            here = ", ".join(_devices()) or "no NVIDIA GPU is seen here"
+            here = "".join(_devices()[:1]) or "no NVIDIA GPU is seen here"
+            if any(gpu.compute_capability == capability for gpu in gpus()):
+                here += ", the first of several: choose by CUDA_VISIBLE_DEVICES"
             reasons.append(f"{TITLES[found.name]} builds for the GPU in the machine only ({here})")
     return f"nothing here builds an engine for {target.name}: {'; '.join(reasons)}", remedy(wanted(target)[0])

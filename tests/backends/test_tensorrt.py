@@ -308,6 +308,9 @@ def test_the_flavour_is_the_first_that_can_build(monkeypatch: pytest.MonkeyPatch
     installed(monkeypatch, CudaDevice(0, "another card", (8, 6), 1 << 34), tensorrt="11.0.0.1")
     assert name() is None
     assert "builds for the GPU in the machine only (another card (sm_86))" in BACKEND.available_for(chosen).reason
+    installed(monkeypatch, CudaDevice(0, "another card", (8, 6), 1 << 34), replace(ada, index=1), tensorrt="11.0.0.1")
+    assert name() is None, "it would build for the first of them"
+    assert "choose by CUDA_VISIBLE_DEVICES" in BACKEND.available_for(chosen).reason
     installed(monkeypatch, ada, tensorrt="9.3.0.1")
     assert "TensorRT 9.3.0.1 is installed, tensorrt>=10 is wanted" in BACKEND.available_for(chosen).reason
     assert found.builder_for(replace(chosen, isa=frozenset())) is None
