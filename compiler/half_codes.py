@@ -17,6 +17,8 @@ from edgewright.core.tensors import Array
 FIRST_OPSET = 19
 """The first whose Q/DQ take 16-bit scales: https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html"""
 _SMALLEST = {ir.DataType.FLOAT16: 2.0**-24, ir.DataType.BFLOAT16: 2.0**-126}
+_MOVES = 2.0**-8
+"""By what share of itself rounding may move a scale at most: the last of 128 codes then moves by half a code."""
 _LARGEST = {ir.DataType.FLOAT16: 65504.0, ir.DataType.BFLOAT16: 3.3e38}
 
 
@@ -119,8 +121,13 @@ def _is_bias(node: ir.Node) -> bool:
 
 
 def _representable(scale: ir.Value | None, half: ir.DataType) -> bool:
+    """Whether rounding to ``half`` moves every scale by less than a code's own rounding does: below 2**-14 the numbers
+    of float16 are far apart."""
     array = constant(scale)
     if array is None:
         return False
     numbers = array.astype(np.float64)
-    return bool(np.all((numbers >= _SMALLEST[half]) & (numbers <= _LARGEST[half])))
+    if not np.all((numbers >= _SMALLEST[half]) & (numbers <= _LARGEST[half])):
+        return False
+    moved = np.abs(array.astype(half.numpy()).astype(np.float64) - numbers)
+    return bool(np.all(moved <= _MOVES * numbers))

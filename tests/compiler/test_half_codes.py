@@ -170,3 +170,18 @@ def test_of_a_pair_with_a_float32_end_both_scales_are_the_same_number(dtype):
     assert scales["DequantizeLinear"].dtype.name.lower() == dtype
     assert float(scales["QuantizeLinear"].numpy()) == float(scales["DequantizeLinear"].numpy())
     assert model.ir.graph.initializers["s"].const_value.numpy() == np.float32(0.0123)  # the one that came is as it was
+
+
+@pytest.mark.parametrize(("scale", "narrow"), [(2.5 * 2.0**-24, False), (3.0 * 2.0**-24, True), (1e-4, True)])
+def test_a_scale_that_16_bits_would_move_far_keeps_its_reader_in_float32(scale, narrow):
+    text = """g (float[1,4] x) => (float[1,4] y) { w = DequantizeLinear (c, s, z) y = MatMul (x, w) }"""
+    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 20]>\n{text}')
+    for name, array in {"s": np.float32(scale), "z": np.int8(0), "c": np.full((4, 4), 100, np.int8)}.items():
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), name))
+    model = OnnxModel(ir.from_proto(proto), "g")
+    site = tools.site_of(model, [{"x": np.ones((1, 4), np.float32)}])
+    outcome = CastHalf()(model, site)
+    product = next(node for node in outcome.model.ir.graph if node.op_type == "MatMul")
+    assert (product.inputs[1].dtype == ir.DataType.FLOAT16) is narrow
+    told = [note.text for note in outcome.notes if "a scale in front of it is no number of float16" in note.text]
+    assert bool(told) is not narrow
