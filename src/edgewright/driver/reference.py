@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +29,12 @@ class ReferenceExecutor:
     threads: int
 
     def lower(self, model: OnnxModel) -> Artifact:
-        """Writes ``model`` for the reference engine into a folder of its own."""
+        """Writes ``model`` for the reference engine into a folder of its own.
+
+        For the CPU, whatever the target is: lowering for a GPU that is here opens the model there.
+        """
         folder = Path(tempfile.mkdtemp(prefix="reference-", dir=self.workdir))
-        backend = backends().find(BACKEND)()
-        return backend.on_cpu(backend.lower(model, self.target, folder))
+        return backends().find(BACKEND)().lower(model, replace(self.target, device="CPU"), folder)
 
     def run(self, model: OnnxModel, feeds: Iterable[Feeds]) -> Iterator[Outputs]:
         """The outputs for each feed, in order, one at a time.
