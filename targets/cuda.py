@@ -96,14 +96,19 @@ def read_cuda(load: Callable[[], Driver]) -> Cuda:
 
 
 def absence(capability: tuple[int, int], hardware: str, cuda: Cuda) -> str | None:
-    """None when one of the GPUs has exactly ``capability``, else what is here in its place.
+    """None when the first GPU has exactly ``capability``, else what is here in its place.
 
-    Exactly: an engine that was built for another one does not open, and its times would not be ``hardware``'s.
+    Exactly: an engine that was built for another one does not open, and its times would not be ``hardware``'s. The
+    first: it is the one that every runtime takes.
     """
     if not cuda.devices:
         return cuda.reason
-    if any(device.compute_capability == capability for device in cuda.devices):
+    first, *others = cuda.devices
+    if first.compute_capability == capability:
         return None
+    if any(device.compute_capability == capability for device in others):
+        here = f"the first GPU here is {first.name} ({first.sm})"
+        return f"{here}, {hardware} is {sm(capability)}: choose by CUDA_VISIBLE_DEVICES"
     here = ", ".join(dict.fromkeys(f"{device.name} ({device.sm})" for device in cuda.devices))
     verb = "GPU here is" if len(cuda.devices) == 1 else "GPUs here are"
     return f"the {verb} {here}, {hardware} is {sm(capability)}"

@@ -83,12 +83,14 @@ def test_a_driver_without_gpus_and_a_library_that_is_none() -> None:
     assert "is not a whole NVIDIA driver" in found.reason
 
 
-def test_present_means_exactly_that_compute_capability() -> None:
+def test_present_means_that_the_first_gpu_has_exactly_that_compute_capability() -> None:
     here = Cuda((H200,), (13, 5), "")
     assert absence((9, 0), "hopper", here) is None
     assert absence((8, 9), "rtx-ada", here) == "the GPU here is NVIDIA H200 (sm_90), rtx-ada is sm_89"
     both = Cuda((H200, H200, RTX_4090), (13, 5), "")
-    assert absence((8, 9), "rtx-ada", both) is None
+    assert absence((9, 0), "hopper", both) is None
+    ada_named = "the first GPU here is NVIDIA H200 (sm_90), rtx-ada is sm_89: choose by CUDA_VISIBLE_DEVICES"
+    assert absence((8, 9), "rtx-ada", both) == ada_named, "every runtime would take the first"
     both_named = "the GPUs here are NVIDIA H200 (sm_90), NVIDIA GeForce RTX 4090 (sm_89), t4 is sm_75"
     assert absence((7, 5), "t4", both) == both_named
 
