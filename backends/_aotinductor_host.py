@@ -10,7 +10,7 @@ import re
 import shutil
 from pathlib import Path
 
-from edgewright.targets.cuda import sm, this_cuda
+from edgewright.targets.cuda import this_cuda
 from edgewright.targets.detect import is_present, this_host
 from edgewright.targets.schema import Target
 
@@ -86,12 +86,7 @@ def used_by(level: str) -> frozenset[str]:
 
 def not_here(target: Target) -> str | None:
     """Why a package for ``target`` cannot be built on this machine, because it is another; None when it can."""
-    if (absent := is_present(target)) is not None or target.device != "CUDA":
-        return absent
-    capability = target.compute_capability
-    if capability is not None and gpu() != sm(capability):  # there is one, but torch would take another
-        return f"{target.hardware} is {sm(capability)}, the first GPU here is {gpu()} (choose by CUDA_VISIBLE_DEVICES)"
-    return None
+    return is_present(target)
 
 
 def lacking(isa: str, machine: str, capability: str) -> str | None:

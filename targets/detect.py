@@ -53,9 +53,9 @@ def read_host(root: Path) -> Host:
 def is_present(target: Target, host: Host | None = None, cuda: Cuda | None = None) -> str | None:
     """None when this machine can run what is compiled for ``target``, else what it lacks.
 
-    A CPU target is here when this machine has its instruction sets; an NVIDIA GPU, when the driver shows one of exactly
-    its compute capability; any other device, when one of its signs shows. Whether the machine *is* the target is
-    another question: :func:`stands_in`.
+    A CPU target is here when this machine has its instruction sets; an NVIDIA GPU, when the first that CUDA shows has
+    exactly its compute capability; any other device, when one of its signs shows. Whether the machine *is* the target
+    is another question: :func:`stands_in`.
     """
     if target.compute_capability is not None:
         return absence(target.compute_capability, target.hardware, cuda or this_cuda())
