@@ -17,7 +17,7 @@ from edgewright.backends._base import (
 from edgewright.backends._fingerprint import fingerprint_problem
 from edgewright.backends._isolation import DEFAULT_LIMITS, IsolatedSession, call_isolated, open_isolated
 from edgewright.backends._limits import Limits
-from edgewright.backends._trust import require_trust
+from edgewright.backends._trust import require_trust, require_trusted_source
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -34,4 +34,5 @@ __all__ = [
     "open_isolated",
     "registry",
     "require_trust",
+    "require_trusted_source",
 ]

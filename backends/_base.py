@@ -179,6 +179,8 @@ class Backend(ABC):
     """Whether what it lowers for a device can be run on this machine's CPU, to stand in for a device that is absent."""
     native_code: ClassVar[bool] = False
     """Whether opening an artifact runs machine code that lies in it, so that only a trusted one may be opened."""
+    completing_runs_code: ClassVar[bool] = False
+    """Whether what a pending artifact is built from can run code when it is read: then only a trusted one is built."""
 
     @abstractmethod
     def probe(self) -> Availability:

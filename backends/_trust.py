@@ -6,6 +6,19 @@ from edgewright.backends._base import Backend
 from edgewright.core.errors import BadInputError
 
 
+def require_trusted_source(backend: Backend, trusted: bool) -> None:
+    """Lets only a trusted artifact be completed where reading what it is built from can run code.
+
+    Raises:
+        BadInputError: nobody said that it is trusted.
+    """
+    if backend.completing_runs_code and not trusted:
+        raise BadInputError(
+            f"this bundle's {backend.name} program can run code as soon as it is read",
+            "Pass --trust-native-code if you trust where the bundle comes from.",
+        )
+
+
 def require_trust(backend: Backend, trusted: bool) -> None:
     """Lets only a trusted engine through where opening it runs machine code that lies in it.
 

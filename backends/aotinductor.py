@@ -34,6 +34,7 @@ class AotInductor(Backend):
     name = "aotinductor"
     accepts = frozenset({"torch"})
     native_code = True
+    completing_runs_code = True
 
     def probe(self) -> Availability:
         """torch's version, and whether it and this machine have CUDA; torch itself is not imported."""

@@ -43,6 +43,7 @@ class Device(Session):
 
 class Later(Backend):
     name = "later"
+    completing_runs_code = bool(os.environ.get("LATER_RUNS_CODE"))
 
     def probe(self):
         return Availability("2.1.0")
@@ -172,6 +173,7 @@ def test_an_engine_that_answers_something_else_is_not_passed_off(run_cli: RunCli
     ("change", "code", "words"),
     [
         ({"LATER_IS_MISSING": "1"}, 69, "pip install later"),
+        ({"LATER_IS_MISSING": "1", "LATER_RUNS_CODE": "1"}, 65, "--trust-native-code"),
         ({}, 2, "is the bundle itself"),
         ({}, 73, "its folder is missing"),
     ],
@@ -180,7 +182,7 @@ def test_what_goes_wrong_is_one_message_and_loses_nothing(
     run_cli: RunCli, elsewhere: Elsewhere, change: dict[str, str], code: int, words: str
 ) -> None:
     elsewhere.sign.write_text("tomorrow")
-    names = {69: "finished.ewb", 2: elsewhere.bundle.name, 73: "nowhere/finished.ewb"}
+    names = {69: "finished.ewb", 65: "finished.ewb", 2: elsewhere.bundle.name, 73: "nowhere/finished.ewb"}
     before = elsewhere.bundle.read_bytes()
     done = run_cli(
         "finish", elsewhere.bundle, "-o", elsewhere.bundle.parent / names[code], env={**elsewhere.env, **change}

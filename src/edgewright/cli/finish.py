@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset", choices=tuple(PRESETS), default="rapid", help="how long to measure (default: rapid)"
     )
+    parser.add_argument(
+        "--trust-native-code",
+        action="store_true",
+        help="build from what can run code when it is read (aotinductor)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
 
 
@@ -42,6 +47,7 @@ def run(args: argparse.Namespace) -> ExitCode:
         args.out,
         max_latency_ms=args.max_latency,
         preset=args.preset,
+        trust_native_code=args.trust_native_code,
         log=lambda line: _console.say(_console.escape_lines(line)),
     )
     if args.json:

@@ -62,8 +62,12 @@ class Bundle:
         """Proves the bundle on this machine."""
         return verify_bundle(self.path, trust_native_code=trust_native_code)
 
-    def finish(self, out: Path | str) -> Bundle:
+    def finish(self, out: Path | str, *, trust_native_code: bool = False) -> Bundle:
         """Builds, on the device itself, the engine that could not be built elsewhere, and proves and measures it.
+
+        Args:
+            out: the new bundle.
+            trust_native_code: build from what can run code when it is read, such as a program of torch's.
 
         Returns:
             The bundle written to ``out``; it names this one as its parent.
@@ -72,8 +76,9 @@ class Bundle:
             LimitMissedError: it is off the original's answers; what was built has ``.missed`` in its name.
             TargetAbsentError: this machine is not the device.
             UnavailableError: what builds the engine is not installed.
+            BadInputError: what it is built from can run code, and is not trusted.
         """
-        report = finish_bundle(self.path, Path(out))
+        report = finish_bundle(self.path, Path(out), trust_native_code=trust_native_code)
         if report.problem:
             raise LimitMissedError(report.problem, report.remedy)
         return Bundle.read(report.out)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import edgewright
-from edgewright.backends import Artifact, Backend, open_isolated
+from edgewright.backends import Artifact, Backend, open_isolated, require_trusted_source
 from edgewright.benchmarks.bench import artifact_of, bench_bundle
 from edgewright.benchmarks.record import Record, append_record, record_path
 from edgewright.core.bundle import Bundle, Golden, open_bundle, write_bundle
@@ -73,6 +73,7 @@ def finish_bundle(
     *,
     max_latency_ms: float | None = None,
     preset: str = "rapid",
+    trust_native_code: bool = False,
     log: Callable[[str], None] = lambda _line: None,
 ) -> FinishReport:
     """Builds the engine of the bundle at ``path``, holds it to the original's golden answers, and measures it.
@@ -82,11 +83,12 @@ def finish_bundle(
         out: the new bundle; its record stands beside it.
         max_latency_ms: limit of the median, in milliseconds, met by its upper bound.
         preset: how long is measured, as ``bench`` has it.
+        trust_native_code: build from what can run code when it is read, such as a program of torch's.
         log: takes one line of talk at a time.
 
     Raises:
         UsageError: a bundle that has its engine, or ``out`` is the bundle itself.
-        BadInputError: a damaged bundle, before anything in it is deserialised.
+        BadInputError: a damaged bundle, or one that is not trusted, before anything in it is deserialised.
         TargetAbsentError: this machine is not the device.
         UnavailableError: what builds the engine is not installed.
         EngineError: the engine cannot be built or run.
@@ -95,6 +97,7 @@ def finish_bundle(
     bundle = open_bundle(path)
     bundle.check()
     backend, target = _ready(bundle, out)
+    require_trusted_source(backend, trust_native_code)
     threads = min(target.threads, this_host().cores)
     with working_folder() as workdir:
         bundle.extract_engine(workdir / "pending")
