@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import onnx_ir as ir
 
-from edgewright.compiler.graphs import STANDARD_DOMAINS, all_graphs, input_at, is_standard
+from edgewright.compiler.graphs import all_graphs, input_at, is_standard
 from edgewright.compiler.macs import CountedNode, counted_nodes
 from edgewright.compiler.pass_base import Note
 from edgewright.compiler.quantization.operators import OPERATORS, Role
@@ -153,16 +153,27 @@ def _operands(node: ir.Node) -> Iterator[ir.Value | None]:
 
 def _codes_behind(value: ir.Value | None) -> str | None:
     """``int8`` or ``fp8`` when all that ``value`` holds comes from such codes, else None."""
-    node = value.producer() if value is not None else None
-    if node is None:
-        return None
-    if is_standard(node, "DequantizeLinear"):
-        source = node.inputs[0]
-        return _CODES.get(source.dtype) if source is not None and source.dtype is not None else None
-    if node.op_type not in _MOVERS or node.domain not in STANDARD_DOMAINS:
-        return None
-    inputs = node.inputs if node.op_type == "Concat" else node.inputs[:1]
-    found = {_codes_behind(item) for item in inputs}
+    found: set[str] = set()
+    seen: set[ir.Value] = set()
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        node = item.producer() if item is not None else None
+        if item is None or node is None:
+            return None
+        if item in seen:
+            continue
+        seen.add(item)
+        if is_standard(node, "DequantizeLinear"):
+            source = node.inputs[0]
+            codes = _CODES.get(source.dtype) if source is not None and source.dtype is not None else None
+            if codes is None:
+                return None
+            found.add(codes)
+        elif is_standard(node, *_MOVERS):
+            pending += node.inputs if node.op_type == "Concat" else node.inputs[:1]
+        else:
+            return None
     return found.pop() if len(found) == 1 else None
 
 

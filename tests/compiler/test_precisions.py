@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from edgewright.compiler.macs import count_macs
@@ -11,6 +12,7 @@ from edgewright.compiler.passes.cast_half import CastHalf, CastHalfOptions
 from edgewright.compiler.passes.static_quantize import StaticQuantize
 from edgewright.compiler.precisions import typed_precisions
 from edgewright.compiler.quantization.planning import StaticOptions
+from edgewright.core.model import OnnxModel
 
 from .quantization import conftest as tools
 
@@ -112,3 +114,22 @@ def test_the_json_form_is_json():
     assert data["floats"][0]["kind"] == "Conv"
     assert data["weight_ratio"] == 1.0
     assert replace(found, macs=0).to_json()["macs"] == 0
+
+
+@pytest.mark.parametrize(("kind", "count"), [("Concat", 60), ("Identity", 3000)])
+def test_what_only_moves_values_may_be_many_and_may_join_itself(kind, count):
+    """As many paths as a graph can have, and as long a one: neither time nor the stack grows with them."""
+    value = first = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([1, 4]))
+    nodes = []
+    for index in range(count):
+        inputs = [value, value] if kind == "Concat" else [value]
+        node = ir.node(kind, inputs, {"axis": 1} if kind == "Concat" else {}, name=f"{index}")
+        nodes.append(node)
+        value = node.outputs[0]
+        value.name = f"v{index}"
+    product = ir.node("MatMul", [value, value], name="product")
+    product.outputs[0].name = "y"
+    product.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+    graph = ir.Graph([first], product.outputs, nodes=[*nodes, product], opset_imports={"": 20})
+    found = typed_precisions(OnnxModel(ir.Model(graph, ir_version=10), "net"))
+    assert found.operators == {"fp32": 1}
