@@ -34,9 +34,10 @@ def run_cell(plan: CellPlan) -> Mapping[str, object]:
             return cast("Mapping[str, object]", json.loads(Path(plan.out).read_text()))
         blamed = Path(plan.place).read_text()
         _say(f"  {blamed or 'the process'}: {why}")
-        if blamed and blamed not in skip:
+        nobody_new = not blamed or blamed in skip  # the next try would end in the same way
+        if not nobody_new:
             skip[blamed] = why
-        if not blamed or plan.ends - time.monotonic() < _WORTH_TRYING_S:
+        if nobody_new or plan.ends - time.monotonic() < _WORTH_TRYING_S:
             return _lost(plan, skip, why)
 
 

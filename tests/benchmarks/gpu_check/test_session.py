@@ -16,6 +16,8 @@ import json, os, pathlib, sys, time
 plan = json.loads(pathlib.Path(sys.argv[1]).read_text())
 for arm in plan["arms"]:
     pathlib.Path(plan["place"]).write_text(arm)
+    if arm == "always-fp32":
+        sys.exit(4)
     if arm not in plan["skip"]:
         if arm == "crash-fp32":
             os.abort()
@@ -48,6 +50,15 @@ def test_an_arm_that_crashes_is_named_and_the_others_are_measured(tmp_path: Path
         "leave-fp32": "took its process down (exit code 3)",
     }
     assert float(str(found["ends"])) < time.monotonic() + 30.0  # attempts that fail do not move the end
+
+
+def test_what_goes_wrong_without_the_arm_too_is_not_tried_until_the_time_is_up(tmp_path: Path) -> None:
+    start = time.monotonic()
+    found = run_cell(plan(tmp_path, "eager-fp32", "always-fp32", seconds=60))
+    assert time.monotonic() - start < 30
+    arms = found["arms"]
+    assert isinstance(arms, dict)
+    assert (arms["always-fp32"]["status"], arms["eager-fp32"]["status"]) == ("failed", "not run")
 
 
 def test_a_cell_that_hangs_ends_in_time_and_says_why(tmp_path: Path) -> None:
