@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -148,6 +148,25 @@ class Session(ABC):
         """
         check_feeds(self.inputs, feeds)
         return self._profile(feeds)
+
+    @final
+    def precisions(self, operators: Sequence[str]) -> dict[str, str]:
+        """What the engine computes operators of the model in, by its own information about its layers.
+
+        Args:
+            operators: names of nodes of the model that it was built from.
+
+        Returns:
+            For each of them ``int8``, ``fp16``, ...; ``unknown`` where the engine does not say.
+
+        Raises:
+            UnavailableError: when the engine has no such information.
+        """
+        return self._precisions(operators)
+
+    def _precisions(self, operators: Sequence[str]) -> dict[str, str]:
+        del operators
+        raise UnavailableError("the engine does not tell what it computes in", "Ask for its profile.")
 
     @abstractmethod
     def _run(self, feeds: Feeds) -> Outputs: ...

@@ -79,6 +79,9 @@ class _Server:
             assert self._session is not None
             layers = self._session.profile(dict(arrays))
             return {"layers": [[item.name, item.kind, item.precision, item.time_us] for item in layers]}, []
+        if action == "precisions":
+            assert self._session is not None
+            return {"precisions": dict(self._session.precisions(cast("list[str]", request["operators"])))}, []
         function = _function(str(request["function"]))
         arguments = cast("dict[str, Json]", request["arguments"])
         if action == "open":

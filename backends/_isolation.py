@@ -7,7 +7,7 @@ and a call costs two doorbells (60 us there) and one copy of its arrays each way
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 from edgewright.backends._base import Artifact, LayerTime, Session, registry
@@ -88,6 +88,11 @@ class IsolatedSession(Session):
         answer, arrays = self._child.receive("running one inference")
         self.device_ns = cast("int | None", answer.get("device_ns"))
         return dict(arrays)
+
+    def _precisions(self, operators: Sequence[str]) -> dict[str, str]:
+        self._child.submit({"do": "precisions", "operators": list(operators)})
+        answer, _ = self._child.receive("asking for its layers")
+        return cast("dict[str, str]", answer["precisions"])
 
     def _profile(self, feeds: Feeds) -> list[LayerTime]:
         self._child.submit({"do": "profile"}, list(feeds.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ from edgewright.backends._base import Artifact, LayerTime, Session
 from edgewright.backends._cuda_buffers import Buffer, Cuda
 from edgewright.backends._tensorrt_flavours import TITLES, import_flavour
 from edgewright.backends._tensorrt_graph import IO_TYPES
-from edgewright.backends._tensorrt_layers import inspected
+from edgewright.backends._tensorrt_layers import computed_in, inspected
 from edgewright.backends._tensorrt_messages import failure
 from edgewright.backends._wire import dtype_named
 from edgewright.core.errors import BadInputError, EngineError, UnavailableError
@@ -105,6 +106,11 @@ class EngineSession(Session):
             else LayerTime(name, "unknown", "unknown", 1e3 * milliseconds)
             for name, milliseconds in profiler.times
         ]
+
+    def _precisions(self, operators: Sequence[str]) -> dict[str, str]:
+        """By the engine's inspector, which names the nodes behind each layer."""
+        self._opened()
+        return computed_in(operators, self._layers())
 
     @property
     def _title(self) -> str:

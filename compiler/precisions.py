@@ -68,6 +68,8 @@ class PrecisionShares:
     """Precision -> share of the counted multiply-accumulates; they sum to 1 where there are any."""
     operators: Mapping[str, int]
     """Precision -> number of operators with multiplications, those that could not be counted among them."""
+    products: Mapping[str, int]
+    """Name of an operator -> its multiply-accumulates, of those that have a name and could be counted."""
     floats: tuple[FloatOperator, ...]
     """Those written in floating point, the most multiplications first."""
     weight_bytes: Mapping[str, int]
@@ -92,6 +94,7 @@ class PrecisionShares:
             "complete": self.complete,
             "shares": {name: round(share, 6) for name, share in self.shares.items()},
             "operators": dict(self.operators),
+            "products": dict(self.products),
             "floats": [vars(item) for item in self.floats],
             "weight_bytes": dict(self.weight_bytes),
             "total_weight_bytes": self.total_weight_bytes,
@@ -112,9 +115,12 @@ def typed_precisions(model: OnnxModel, notes: Sequence[Note] = ()) -> PrecisionS
     """
     macs: Counter[str] = Counter()
     operators: Counter[str] = Counter()
+    products: dict[str, int] = {}
     floats: list[FloatOperator] = []
     complete = True
     for item in counted_nodes(model):
+        if item.node.name and item.macs:
+            products[item.node.name] = item.macs
         precision = _precision(item.node)
         operators[precision] += 1
         complete = complete and item.macs is not None
@@ -128,6 +134,7 @@ def typed_precisions(model: OnnxModel, notes: Sequence[Note] = ()) -> PrecisionS
         complete=complete,
         shares=MappingProxyType({name: macs[name] / total for name in sorted(macs)} if total else {}),
         operators=MappingProxyType(dict(sorted(operators.items()))),
+        products=MappingProxyType(products),
         floats=tuple(sorted(floats, key=lambda item: -(item.macs or 0))),
         weight_bytes=MappingProxyType(dict(sorted(sizes.items()))),
         float32_bytes=float32_bytes,

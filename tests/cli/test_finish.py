@@ -40,6 +40,9 @@ class Device(Session):
     def _profile(self, feeds):
         return [LayerTime("first", "Conv", self.precision, 1.0), LayerTime("second", "Conv", "fp32", 1.0)]
 
+    def _precisions(self, operators):
+        return {name: "fp16" if place == 0 else self.precision for place, name in enumerate(operators)}
+
 
 class Later(Backend):
     name = "later"
@@ -143,7 +146,11 @@ def test_the_device_builds_proves_and_measures_it(run_cli: RunCli, elsewhere: El
     report = json.loads(done.stdout)
     finished, parent = open_bundle(out), open_bundle(elsewhere.bundle)
     assert report["parent"] == finished.manifest.parent == parent.digest
-    assert report["executed"] == {"source": "engine", "layers": {"fp32": 2}}
+    assert report["executed"]["source"] == "engine"
+    assert report["executed"]["layers"] == {"fp32": 2}
+    shares = report["executed"]["shares"]
+    assert set(shares) == {"fp16", "fp32"}
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
     assert report["p50_ms"] > 0
     assert finished.manifest.backend.pending is None
     assert finished.manifest.backend.entry == "model.engine"

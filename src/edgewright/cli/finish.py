@@ -13,6 +13,7 @@ from edgewright.core.errors import ExitCode
 from edgewright.core.units import parse_milliseconds, show_bytes
 
 if TYPE_CHECKING:
+    from edgewright.driver.executed import Executed
     from edgewright.driver.finish import FinishReport
 
 SUMMARY = "on the device, build, prove and measure the engine of a bundle that was compiled elsewhere"
@@ -66,8 +67,15 @@ def _show(report: FinishReport) -> None:
     if report.executed.unknown:
         parts.append(f"executed precision unknown ({_console.escape_lines(report.executed.unknown)})")
     else:
-        layers = ", ".join(f"{number} {name}" for name, number in sorted(report.executed.layers.items()))
-        parts.append(f"layers: {layers}")
+        parts += _executed(report.executed)
     if report.record is not None:
         parts.append(f"p50 {report.record.summary.percentiles['p50'].value / 1e6:.3g} ms ({report.record.status})")
     _console.result(", ".join(parts))
+
+
+def _executed(found: Executed) -> list[str]:
+    shares = ", ".join(f"{share:.0%} in {name}" for name, share in sorted(found.shares.items()))
+    layers = ", ".join(f"{number} in {name}" for name, number in sorted(found.layers.items()))
+    return [f"the engine computes {shares} of the multiplications"] * bool(shares) + [f"layers: {layers}"] * bool(
+        layers
+    )

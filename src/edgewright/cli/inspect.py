@@ -169,8 +169,10 @@ def _precisions(journal: Mapping[str, object]) -> Iterable[tuple[str, str]]:
     if isinstance(shares, Mapping):
         yield "written", ", ".join(f"{share:.1%} of the multiplications in {name}" for name, share in shares.items())
     if isinstance(executed, Mapping):
-        layers = executed.get("layers")
+        layers, shares = executed.get("layers"), executed.get("shares")
         known = ", ".join(f"{count} layers in {name}" for name, count in layers.items()) if layers else ""
+        if shares:
+            known = ", ".join(f"{share:.1%} of the multiplications in {name}" for name, share in shares.items())
         yield "executed", known or f"unknown: {executed.get('reason', '')}"
 
 

@@ -93,9 +93,15 @@ def _marks(winner: Winner) -> list[str]:
     lines += [f"the engine is not built yet: {artifact.pending}"] if artifact.pending else []
     lines += artifact.remarks
     built = winner.contender.trial.built
-    if shortfall := winner.proof.executed.shortfall(built.choice.precision):
+    if shortfall := winner.proof.executed.shortfall(built.choice.precision, _written(winner)):
         lines.append(shortfall)
     if winner.latency is not None and winner.latency.met is not False:
         lines.append(winner.latency.text)
     layers = "1 layer stays" if len(kept) == 1 else f"{len(kept)} layers stay"
     return [*lines, *([f"{layers} float to keep the accuracy: {', '.join(kept)}"] if kept else [])]
+
+
+def _written(winner: Winner) -> float:
+    """Share of the multiplications that the model says are in the precision it was compiled to."""
+    shares = winner.proof.written
+    return 0.0 if shares is None else shares.shares.get(winner.contender.trial.choice.precision, 0.0)

@@ -24,6 +24,10 @@ from edgewright.targets.detect import is_present, this_host
 from edgewright.targets.parse import target_from_json
 from edgewright.targets.schema import Target
 
+_ADVICE = (
+    "Allow more, or compile again: a simpler precision is closer to the original, a narrower one smaller and faster."
+)
+
 
 @dataclass(frozen=True)
 class FinishReport:
@@ -105,7 +109,8 @@ def finish_bundle(
         log(f"building for {target.title}")
         artifact = backend.complete(artifact_of(bundle, workdir / "pending"), target, workdir / "engine")
         golden, error = _answers(bundle, artifact, threads)
-        found = executed(artifact, golden.inputs[0], threads)
+        written = _written(bundle)
+        found = executed(artifact, golden.inputs[0], threads, _products(written))
         draft = _Draft(bundle, artifact, golden, error, found)
         measured = workdir / "measured.ewb"
         draft.write(measured)
@@ -115,7 +120,7 @@ def finish_bundle(
         digest = draft.write(place)
         size_bytes = artifact.size_bytes
     append_record(record_path(place), record)
-    shortfall = found.shortfall(bundle.manifest.precision)
+    shortfall = found.shortfall(bundle.manifest.precision, _share(written, bundle.manifest.precision))
     return FinishReport(
         target=target.name,
         out=place,
@@ -127,9 +132,7 @@ def finish_bundle(
         record=record,
         notes=(*artifact.remarks, *([shortfall] if shortfall else [])),
         problem=problem,
-        remedy=f"It is in {place}. Compile again with a smaller --max-drop, or in a simpler precision."
-        if problem
-        else "",
+        remedy=f"It is in {place}. {_ADVICE}" if problem else "",
     )
 
 
@@ -205,3 +208,22 @@ def _missed(draft: _Draft, record: Record, max_latency_ms: float | None) -> str:
             f"p50 is at most {bound_ms:.3g} ms with 95 % confidence, --max-latency is {max_latency_ms:g} ms"
         )
     return "; ".join(problems)
+
+
+def _written(bundle: Bundle) -> Mapping[str, object]:
+    """What the journal says of the precision that the model is written in; nothing where it says nothing."""
+    precisions = bundle.journal.get("precisions")
+    written = precisions.get("written") if isinstance(precisions, Mapping) else None
+    return written if isinstance(written, Mapping) else {}
+
+
+def _products(written: Mapping[str, object]) -> dict[str, int]:
+    """Name of an operator -> its multiply-accumulates."""
+    found = written.get("products")
+    return {str(name): int(macs) for name, macs in found.items()} if isinstance(found, Mapping) else {}
+
+
+def _share(written: Mapping[str, object], precision: str) -> float:
+    """Share of the multiplications that is written in ``precision``."""
+    shares = written.get("shares")
+    return float(shares.get(precision, 0.0)) if isinstance(shares, Mapping) else 0.0

@@ -11,7 +11,7 @@ import edgewright
 from edgewright.backends import Artifact, open_isolated
 from edgewright.compiler.journal import JournalEntry
 from edgewright.compiler.pass_base import Stage
-from edgewright.compiler.precisions import typed_precisions
+from edgewright.compiler.precisions import PrecisionShares
 from edgewright.core.bundle import Golden, write_bundle
 from edgewright.core.bundle.manifest import (
     Accuracy,
@@ -49,6 +49,8 @@ class Proof:
     tolerances: Tolerances
     executed: Executed = field(default_factory=lambda: Executed(unknown="the engine was not asked"))
     """In which precision its layers compute, where the engine ran and can tell."""
+    written: PrecisionShares | None = None
+    """What the model that went to the runtime says of precision; None for one in torch form."""
 
 
 def golden_samples(
@@ -126,7 +128,7 @@ def write(
     journal = {
         "schema": JOURNAL_SCHEMA,
         "passes": [entry.to_json() for entry in built.journal],
-        "precisions": {"written": _written(built), "executed": proof.executed.to_json()},
+        "precisions": {"written": _written(built, proof.written), "executed": proof.executed.to_json()},
         "plan": {"choice": built.choice.to_json(), "because": because},
     }
     engine = {name: built.artifact.folder / name for name in built.artifact.files}
@@ -144,12 +146,11 @@ def float_notes(journal: Sequence[JournalEntry]) -> list[str]:
     ]
 
 
-def _written(built: Built) -> dict[str, object]:
+def _written(built: Built, shares: PrecisionShares | None) -> dict[str, object]:
     """What the model that went to the runtime says of precision; what the engine executes is another matter."""
-    if not built.passes:
+    if shares is None:
         return {"source": "torch program", "precision": built.choice.precision}
-    notes = [note for entry in built.journal for note in entry.notes]
-    return {"source": "typed model", **typed_precisions(built.model, notes).to_json()}
+    return {"source": "typed model", **shares.to_json()}
 
 
 def _backend(artifact: Artifact) -> BackendRecord:

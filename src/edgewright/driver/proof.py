@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 
 from edgewright.backends import Artifact
+from edgewright.compiler.precisions import typed_precisions
 from edgewright.core.bundle.manifest import Accuracy, Limits
 from edgewright.core.tensors import Feeds, Outputs
 from edgewright.driver.executed import Executed, executed
@@ -13,6 +15,7 @@ from edgewright.driver.job import Job, Lane
 from edgewright.driver.package import GOLDEN_SAMPLES, Proof, golden_samples
 from edgewright.driver.samples import SyntheticSamples
 from edgewright.driver.selection import Contender
+from edgewright.driver.tolerances import ENGINE_TOLERANCE, round_up
 
 
 def prove(job: Job, contender: Contender) -> Proof:
@@ -38,7 +41,13 @@ def prove(job: Job, contender: Contender) -> Proof:
     if lane.presence.elsewhere and lane.target.device != "CPU":
         # A stand-in of another kind cannot say what the device will answer, only how far from the original it may be.
         golden = replace(golden, engine=[])
-    return Proof(accuracy, limits, golden, tolerances, _executed(lane, built.artifact, feeds[0]))
+        # The device rounds elsewhere than its stand-in does, by as much as two machines of one kind may differ.
+        apart = tolerances.original + ENGINE_TOLERANCE[built.choice.precision]
+        tolerances = replace(tolerances, original=round_up(apart))
+    notes = [note for entry in built.journal for note in entry.notes]
+    written = typed_precisions(built.model, notes) if built.passes else None
+    found = _executed(lane, built.artifact, feeds[0], {} if written is None else written.products)
+    return Proof(accuracy, limits, golden, tolerances, found, written)
 
 
 def _accuracy(job: Job, contender: Contender) -> Accuracy | None:
@@ -76,10 +85,10 @@ def _bytes_met(limit: int | None, artifact: Artifact) -> bool | None:
     return None if limit is None or artifact.pending else artifact.size_bytes <= limit
 
 
-def _executed(lane: Lane, artifact: Artifact, feeds: Feeds) -> Executed:
+def _executed(lane: Lane, artifact: Artifact, feeds: Feeds, products: Mapping[str, int]) -> Executed:
     """Devices that choose kernels by themselves are asked what they chose; a CPU's runtime is not worth the wait."""
     if not lane.presence.timed:
         return Executed(unknown=f"nothing of the engine ran here: {lane.presence.reason}")
     if lane.target.device == "CPU":
         return Executed(unknown="not asked on a CPU")
-    return executed(artifact, feeds, lane.threads)
+    return executed(artifact, feeds, lane.threads, products)
