@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import cast
 
 from edgewright.backends import _tensorrt_fit as fit
-from edgewright.backends._base import Artifact, Availability, Backend, Session, Unsupported, onnx_form
+from edgewright.backends._base import Artifact, Availability, Backend, Session, Unsupported, onnx_form, registry
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
 from edgewright.backends._onnx_file import save_for_engine
@@ -86,11 +86,11 @@ class TensorRt(Backend):
         return Availability(None, (), *_why_not(target))
 
     def supports(self, model: Model, target: Target) -> list[Unsupported]:
-        """The parser's verdict on every node, in a child process; [] where no flavour here would build it."""
+        """The parser's verdict on every node, in a child process; the stand-in's where no flavour here builds it."""
         onnx_model = onnx_form(model, self.name)
         builder = builder_for(target)
-        if builder is None:
-            return untyped(onnx_model)
+        if builder is None:  # what stands in for the engine until it is built must take the model too
+            return [*untyped(onnx_model), *registry().find("onnxruntime")().supports(onnx_model, target)]
         with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
             path = Path(folder) / "model.onnx"
             save_for_engine(onnx_model, path)
@@ -147,7 +147,9 @@ class TensorRt(Backend):
         )
         builder = builder_for(target)
         if builder is None:
-            return typed
+            return replace(
+                typed, remarks=("no parser of TensorRT was here to be asked: the device finds out what it takes",)
+            )
         try:
             built = _build(typed, builder, target)
         except UnavailableError as error:

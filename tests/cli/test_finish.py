@@ -182,7 +182,7 @@ def test_an_engine_that_answers_something_else_is_not_passed_off(run_cli: RunCli
         ({"LATER_IS_MISSING": "1"}, 69, "pip install later"),
         ({"LATER_IS_MISSING": "1", "LATER_RUNS_CODE": "1"}, 65, "--trust-native-code"),
         ({}, 2, "is the bundle itself"),
-        ({}, 73, "its folder is missing"),
+        ({}, 73, "does not exist"),
     ],
 )
 def test_what_goes_wrong_is_one_message_and_loses_nothing(

@@ -94,3 +94,14 @@ def test_an_engine_of_a_newer_runtime_is_not_opened(run_cli: RunCli, bundle: Pat
     measured = run_cli("bench", newer, "--preset", "rapid")
     assert measured.returncode == 69
     assert "built with onnxruntime 99.0.0" in measured.stderr
+
+
+def test_json_is_one_document_even_where_nothing_comes_of_it(run_cli: RunCli, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.ewb"
+    broken.write_bytes(b"no zip")
+    done = run_cli("verify", broken, "--json")
+    assert done.returncode == 65
+    document = json.loads(done.stdout)
+    assert document["schema"] == "edgewright.error/1"
+    assert document["exit_code"] == 65
+    assert document["problem"] in done.stderr

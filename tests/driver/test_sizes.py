@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -7,10 +9,11 @@ import pytest
 from edgewright.compiler.intake.shapes import Bound
 from edgewright.core.data import DataSet
 from edgewright.core.data.dataset import Sample
+from edgewright.core.errors import BadInputError
 from edgewright.core.model import OnnxModel
 from edgewright.core.tensors import SizeRange
 from edgewright.driver.sets import DataSets
-from edgewright.driver.sizes import size_ranges
+from edgewright.driver.sizes import size_ranges, usual_inputs
 
 
 class Shaped(DataSet):
@@ -49,9 +52,9 @@ def test_data_of_all_sets_shows_the_range_and_a_line_says_so(model: OnnxModel, s
 
 
 def test_what_the_user_says_holds_and_the_data_only_shows_what_is_usual(model: OnnxModel, sets: DataSets) -> None:
-    bounds = {"x": (Bound(1, 8), Bound(3, 3), Bound(16, 64))}
+    bounds = {"x": (Bound(1, 8), Bound(3, 3), Bound(4, 64))}
     found, notes = size_ranges(model, bounds, sets)
-    assert found == {"x": (SizeRange(1, 1, 8), SizeRange(3, 3, 3), SizeRange(16, 16, 64))}
+    assert found == {"x": (SizeRange(1, 1, 8), SizeRange(3, 3, 3), SizeRange(4, 10, 64))}
     assert notes == []
 
 
@@ -88,3 +91,13 @@ def test_data_shows_what_the_symbols_of_others_leave_open() -> None:
     )
     assert found["y"] == (SizeRange(1, 1, 4), SizeRange(2, 2, 2))
     assert notes == ["sizes of y as the data shows them: 1..4,2 (--shape y=... says otherwise)"]
+
+
+def test_data_outside_what_was_said_is_refused(model: OnnxModel, sets: DataSets) -> None:
+    with pytest.raises(BadInputError, match=r"has shape 1,3,30, --shape allows 1\.\.8,3\.\.3,8\.\.16"):
+        size_ranges(model, {"x": (Bound(1, 8), Bound(3, 3), Bound(8, 16))}, sets)
+
+
+def test_made_up_samples_have_the_usual_sizes(model: OnnxModel) -> None:
+    ranges, _ = size_ranges(model, {"x": (Bound(1, 8), Bound(3, 3), Bound(16, 64))}, None)
+    assert [spec.shape for spec in usual_inputs(replace(model, sizes=ranges))] == [(8, 3, 64), (2, 2)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import pkgutil
 import signal
@@ -44,12 +45,16 @@ def verbs() -> dict[str, Verb]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (``sys.argv`` by default) and returns its exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    as_json = False
     try:
         args = _parser().parse_args(argv)
+        as_json = getattr(args, "json", False) is True
         return int(args.run(args))
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(ExitCode.USAGE)
     except EdgewrightError as error:
+        if as_json:
+            _console.result(_error_document(error))
         _console.fail(_console.escape_lines(error.problem), _console.escape_lines(error.remedy))
         return int(error.exit_code)
     except KeyboardInterrupt:
@@ -72,6 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug becomes exit 70, its trace a file
         _report_bug(error)
         return int(ExitCode.BUG)
+
+
+def _error_document(error: EdgewrightError) -> str:
+    """What ``--json`` prints of a command that came to nothing."""
+    found = {"problem": error.problem, "remedy": error.remedy or None, "exit_code": int(error.exit_code)}
+    return json.dumps({"schema": "edgewright.error/1", **found}, indent=2, sort_keys=True)
 
 
 class _TerminatedError(BaseException):

@@ -25,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares MODEL and its options."""
     parser.add_argument("model", metavar="MODEL", help="file.onnx, file.pt2, or module:factory (also file.py:factory)")
     parser.add_argument(
-        "--target", action="append", required=True, metavar="T", help="hardware/runtime, hardware, or a TOML file"
+        "--target",
+        action="append",
+        required=True,
+        metavar="T",
+        help="hardware/runtime, hardware, or a TOML file; repeat for several",
     )
     parser.add_argument("-o", "--out", required=True, type=Path, help="a file for one target, a folder for several")
     parser.add_argument("--data", help="calibration data: file.npz, a folder, or module:factory")
@@ -38,7 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-latency", type=parsed(parse_milliseconds), metavar="8ms", help="limit of the median")
     parser.add_argument("--max-size", type=parsed(parse_bytes), metavar="4MB", help="limit of the engine's files")
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "fp16", "bf16", "int8", "fp8"))
-    parser.add_argument("--shape", action="append", default=[], metavar="x=1,3,224,224", help="fixes open dimensions")
+    parser.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        metavar="x=1,3,224,224",
+        help="fixes open dimensions, or bounds them: x=1..8,3,224,224",
+    )
     parser.add_argument("--recipe", type=Path, help="TOML file with passes and their options")
     parser.add_argument("--plan", type=Path, metavar="BUNDLE", help="repeat the choices of an earlier bundle")
     parser.add_argument("--golden", type=Path, metavar="FILE", help="samples for the bundle instead of your data's")
@@ -92,7 +102,7 @@ def run(args: argparse.Namespace) -> ExitCode:
 def _show(report: CompileReport) -> None:
     for one in report.targets:
         for note in one.notes[:_NOTES_SHOWN]:
-            _console.say(f"  {_console.escape_lines(note)}")
+            _console.say(f"  {one.target + ': ' if len(report.targets) > 1 else ''}{_console.escape_lines(note)}")
         if len(one.notes) > _NOTES_SHOWN:
             _console.say(f"  and {len(one.notes) - _NOTES_SHOWN} more lines in the bundle's journal")
     for one in report.targets:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,6 +140,7 @@ def _bundle_text(bundle: Bundle) -> str:
         *_limits(manifest),
         ("engine", f"{_bytes(manifest.size_bytes)} in {', '.join(bundle.engine_files)}"),
         ("", f"still to be built on the device: {manifest.backend.pending}" if manifest.backend.pending else ""),
+        ("sizes", _sizes(manifest)),
         *_precisions(bundle.journal),
         ("passes", ", ".join(item.name for item in manifest.passes) or "none"),
         ("state", ", ".join(f"{link.output} -> {link.input}" for link in manifest.state)),
@@ -150,6 +151,20 @@ def _bundle_text(bundle: Bundle) -> str:
         *(("", f"{item.path}  {_bytes(item.bytes)}") for item in manifest.files),
     ]
     return _table(rows)
+
+
+def _sizes(manifest: Manifest) -> str:
+    """The range of sizes that the engine takes, where that is narrower than what the model says."""
+    try:
+        profile = json.loads(manifest.backend.properties.get("profile", "{}"))
+        lines = [f"{name} {_sizes_text(low)} to {_sizes_text(high)}" for name, (low, _, high) in profile.items()]
+    except (ValueError, TypeError, AttributeError):
+        return ""
+    return ", ".join(lines)
+
+
+def _sizes_text(sizes: Sequence[object]) -> str:
+    return "x".join(map(str, sizes))
 
 
 def _built_for(manifest: Manifest) -> str:

@@ -144,6 +144,8 @@ def compile_group(job: Job, group: Group) -> TargetReport:
         contenders, because = selection.ranked(), cast("object", selection.because)
     else:
         plan = read_plan(job.request.plan)
+        if plan.model_digest not in (None, job.original.digest):
+            job.request.log("  the plan was made for another model: what it keeps in float may not be in this one")
         contenders, because = iter([selection.planned(plan.choice)]), plan.because
     contender, proof = _proven(job, selection, contenders)
     if job.request.precision == "auto" and job.request.plan is None:
@@ -192,7 +194,7 @@ def _lanes(job: Job, group: Group) -> list[Lane]:
     for target in group.targets:
         if elsewhere and lanes:
             job.request.log(
-                f"  {target.name} is left out: without {group.name} nothing is timed here; name it to have it"
+                f"  {target.name} is left out: {group.name} is not here and runtimes compete by time; name it"
             )
             continue
         if elsewhere:

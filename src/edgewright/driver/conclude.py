@@ -89,8 +89,10 @@ def _marks(winner: Winner) -> list[str]:
     presence = winner.contender.lane.presence
     kept = winner.contender.trial.choice.kept_float
     artifact = winner.contender.trial.built.artifact
-    lines = [_WITHOUT[presence.mark].format(presence.reason)] if presence.mark != "measured" else []
-    lines += [f"the engine is not built yet: {artifact.pending}"] if artifact.pending else []
+    mark = "unmeasured" if winner.proof.accuracy is None else presence.mark
+    lines = [_WITHOUT[mark].format(presence.reason)] if presence.mark != "measured" else []
+    later = "" if "edgewright finish" in artifact.pending else "; edgewright finish builds it on the device"
+    lines += [f"the engine is not built yet: {artifact.pending}{later}"] if artifact.pending else []
     lines += artifact.remarks
     built = winner.contender.trial.built
     if shortfall := winner.proof.executed.shortfall(built.choice.precision, _written(winner)):

@@ -13,11 +13,12 @@ from edgewright.benchmarks.record import Record, append_record, record_path
 from edgewright.core.bundle import Bundle, Golden, open_bundle, write_bundle
 from edgewright.core.bundle.manifest import BackendRecord, Manifest
 from edgewright.core.compare import varying_axes, worst_error
-from edgewright.core.errors import CannotWriteError, ExitCode, TargetAbsentError, UsageError
+from edgewright.core.errors import ExitCode, TargetAbsentError, UsageError
 from edgewright.core.tensors import Outputs
 from edgewright.core.units import show_bytes
 from edgewright.core.workdir import working_folder
 from edgewright.driver.executed import Executed, executed
+from edgewright.driver.outputs import check_output
 from edgewright.driver.presence import backend_for
 from edgewright.driver.tolerances import ENGINE_TOLERANCE
 from edgewright.targets.detect import is_present, this_host
@@ -143,8 +144,7 @@ def _ready(bundle: Bundle, out: Path) -> tuple[Backend, Target]:
         raise UsageError(f"{bundle.path.name} has its engine already", "Use it as it is: edgewright verify, bench.")
     if out.resolve() == bundle.path.resolve():
         raise UsageError(f"{out} is the bundle itself, which is never changed", "Give -o another name.")
-    if out.is_dir() or not out.parent.is_dir():
-        raise CannotWriteError(f"cannot write {out}: it is a folder, or its folder is missing", "Give -o another name.")
+    check_output(out, folder=False)
     target = target_from_json(manifest.target.description)
     if absent := is_present(target):
         raise TargetAbsentError(f"{target.name} is not here: {absent}", "Type this on the device itself.")

@@ -38,11 +38,16 @@ def output_groups(request: CompileRequest, *, create: bool = True) -> list[Group
     if twice := {name for name in names if names.count(name) > 1}:
         raise UsageError(f"target {', '.join(sorted(twice))} is given twice", "Name each target once.")
     if create:
-        _check_output(request.out, folder=several)
+        check_output(request.out, folder=several)
     return groups
 
 
-def _check_output(out: Path, *, folder: bool) -> None:
+def check_output(out: Path, *, folder: bool) -> None:
+    """Lets through an output that can be written.
+
+    Raises:
+        CannotWriteError: saying what stands in the way.
+    """
     if folder:
         try:
             out.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,8 @@ class PlanFile:
 
     choice: Choice
     because: object
+    model_digest: str | None = None
+    """Of the model it was made for, where a bundle says so."""
 
 
 def read_plan(path: Path) -> PlanFile:
@@ -28,14 +30,16 @@ def read_plan(path: Path) -> PlanFile:
     """
     if not path.exists():
         raise UsageError(f"there is no plan {path}", "Give a bundle, or the journal.json of one.")
+    digest: str | None = None
     if path.suffix == ".json":
         try:
             journal = json.loads(path.read_bytes())
         except ValueError as error:
             raise BadInputError(f"{path} is not JSON: {error}", "Give a bundle, or the journal.json of one.") from error
     else:
-        journal = open_bundle(path).journal
+        bundle = open_bundle(path)
+        journal, digest = bundle.journal, bundle.manifest.model.digest
     plan = journal.get("plan", journal) if isinstance(journal, dict) else None
     if not isinstance(plan, dict) or "choice" not in plan:
         raise BadInputError(f"{path} holds no plan", "Give a bundle, or the journal.json of one.")
-    return PlanFile(Choice.from_json(plan["choice"]), plan.get("because", []))
+    return PlanFile(Choice.from_json(plan["choice"]), plan.get("because", []), digest)

@@ -15,6 +15,7 @@ from edgewright.driver.job import Job, Lane
 from edgewright.driver.package import GOLDEN_SAMPLES, Proof, golden_samples
 from edgewright.driver.samples import SyntheticSamples
 from edgewright.driver.selection import Contender
+from edgewright.driver.sizes import usual_inputs
 from edgewright.driver.tolerances import ENGINE_TOLERANCE, round_up
 
 
@@ -74,7 +75,7 @@ def _golden(job: Job) -> tuple[list[Feeds], list[Outputs]]:
         feeds = list(itertools.islice(iter(job.golden), max(GOLDEN_SAMPLES, len(job.golden))))
         return feeds, list(job.answers.run(feeds))
     if job.sets is None:
-        feeds = list(SyntheticSamples(job.original.inputs, GOLDEN_SAMPLES, job.request.seed))
+        feeds = list(SyntheticSamples(usual_inputs(job.original), GOLDEN_SAMPLES, job.request.seed))
         return feeds, list(job.answers.run(feeds))
     feeds = list(itertools.islice(iter(job.sets.prove), GOLDEN_SAMPLES))
     return feeds, list(itertools.islice(job.answers.of(job.sets.prove), GOLDEN_SAMPLES))

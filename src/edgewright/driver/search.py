@@ -67,6 +67,20 @@ class Tuner:
                 return best
         return self._spare_layers(best)
 
+    def spare_more(self, choice: Choice) -> Trial:
+        """``choice`` with twice as many of the most damaging layers in float, one at least.
+
+        Raises:
+            UnavailableError, EngineError: when it cannot be built or run.
+        """
+        pass_ = self._tunable(choice)
+        if pass_ is None:
+            return self._try(choice)
+        kept = choice.kept_float
+        ranked = pass_.damage(self.workshop.before_quantisation(choice), self.workshop.site)
+        more = [item.layer for item in ranked if item.layer not in kept][: max(1, len(kept))]
+        return self._try(choice.varied(keep_float=(*kept, *more)))
+
     def _spare_layers(self, best: Trial) -> Trial:
         pass_ = self._tunable(best.choice)
         assert pass_ is not None

@@ -14,6 +14,7 @@ from edgewright.driver.choice import CODED, Choice, coded_choices, float_choices
 from edgewright.driver.job import Job, Lane
 from edgewright.driver.samples import SyntheticSamples
 from edgewright.driver.search import Trial, Tuner, attempt, fastest, measure
+from edgewright.driver.sizes import usual_inputs
 
 TIMED_SAMPLES = 8
 """Distinct real inputs a timed arm cycles through."""
@@ -67,7 +68,7 @@ class Selection:
             limit = self.job.request.budget.max_bytes or 0
             raise LimitMissedError(
                 f"the smallest candidate has {show_bytes(smallest)}, --max-size is {show_bytes(limit)}",
-                "Raise --max-size, or allow a larger --max-drop so that int8 can hold.",
+                "Raise --max-size, or let another --precision be tried.",
             )
         yield from [one for one in fitting if one.holds]
         yield from sorted((one for one in fitting if not one.holds), key=lambda one: one.trial.drop or 0.0)
@@ -82,14 +83,17 @@ class Selection:
         if contender.trial.choice.precision not in CODED or judge is None or sets is None or self.job.request.plan:
             return None
         reached = contender.trial.drop if contender.trial.drop is not None else self.job.request.budget.max_drop
-        limit = reached - over
+        limit = max(reached - over, 0.0)
         trials, known = self.job.request.trials, contender.lane.trials
         tuner = Tuner(contender.lane.workshop, judge, sets.select, limit, trials, self.log, known)
         choice = contender.trial.choice
-        trial = attempt(lambda: tuner.tune(choice), f"{contender.lane.target.name} {choice.title}", self.log)
+        # Where the selection set shows no loss, it cannot tell better from good: more layers in float, proven again.
+        work = tuner.tune if reached > limit else tuner.spare_more
+        trial = attempt(lambda: work(choice), f"{contender.lane.target.name} {choice.title}", self.log)
         if trial is None or trial.choice == choice:
             return None
-        self._note(replace(contender, trial=trial), f"tuned again to a limit of {limit:.4f}")
+        said = f"tuned again to a limit of {limit:.4f}" if reached > limit else "more layers are left in float"
+        self._note(replace(contender, trial=trial), said)
         return replace(contender, trial=trial)
 
     def planned(self, choice: Choice) -> Contender:
@@ -156,6 +160,9 @@ class Selection:
         if self.job.sets is None:
             self.log("  int8 is left out: it needs --data to calibrate and to prove it")
             return self._fastest_first(floats)
+        for lane in self.lanes:
+            if lane.target.fp8 is not None:
+                self.log(f"  {lane.target.name} fp8 is left out: it is tried with --precision fp8 alone")
         drafts = [
             one
             for lane in self.lanes
@@ -259,7 +266,7 @@ class Selection:
     def _feeds(self) -> list[Feeds]:
         if self.job.sets is not None:
             return list(islice(iter(self.job.sets.select), TIMED_SAMPLES))
-        return list(SyntheticSamples(self.job.original.inputs, TIMED_SAMPLES, self.job.request.seed))
+        return list(SyntheticSamples(usual_inputs(self.job.original), TIMED_SAMPLES, self.job.request.seed))
 
     def _fits(self, contender: Contender) -> bool:
         limit = self.job.request.budget.max_bytes

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgewright.core.data import DataSet
+from edgewright.core.errors import BadInputError
 from edgewright.core.model import OnnxModel
 from edgewright.core.tensors import Dim, SizeRange, TensorSpec
 from edgewright.driver.sets import DataSets
@@ -30,6 +32,9 @@ def size_ranges(
         model: whose inputs they are.
         bounds: what ``--shape`` said.
         sets: the data, if there is any; all of it, because only shapes are read from it.
+
+    Raises:
+        BadInputError: a sample of the data is outside what ``--shape`` said.
     """
     wanted = [spec for spec in model.inputs if spec.shape is not None and not spec.is_static]
     if not wanted:
@@ -54,7 +59,27 @@ def size_ranges(
             notes.append(
                 f"sizes of {spec.name} as the data shows them: {text} (--shape {spec.name}=... says otherwise)"
             )
+    for name, shapes in seen.items():
+        _require_within(name, found.get(name, ()), shapes)
     return found, notes
+
+
+def usual_inputs(model: OnnxModel) -> tuple[TensorSpec, ...]:
+    """The model's inputs with the sizes that are usual in place of the open ones whose range is known."""
+    return tuple(
+        replace(spec, shape=tuple(size.usual for size in model.sizes[spec.name])) if spec.name in model.sizes else spec
+        for spec in model.inputs
+    )
+
+
+def _require_within(name: str, ranges: tuple[SizeRange, ...], shapes: list[tuple[int, ...]]) -> None:
+    for shape in dict.fromkeys(shapes):
+        if not all(size.low <= one <= size.high for one, size in zip(shape, ranges, strict=False)):
+            said = ",".join(f"{size.low}..{size.high}" for size in ranges)
+            raise BadInputError(
+                f"a sample of input '{name}' has shape {','.join(map(str, shape))}, --shape allows {said}",
+                "Widen the range, or give data as it will be fed.",
+            )
 
 
 def _symbols(specs: list[TensorSpec], found: Mapping[str, tuple[SizeRange, ...]]) -> dict[str, SizeRange]:
