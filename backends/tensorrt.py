@@ -55,6 +55,7 @@ _WORKSPACE_BYTES = 2 << 30
 _WORKSPACE_SHARE = 4
 """Of a device's memory, which holds weights and activations too, kernels may take one part in this many."""
 _NAMED = 5
+_UNASKED = "no parser of this TensorRT is here: whether it takes every operator shows when the device builds the engine"
 _ANOTHER_FORM = "Keep those nodes in a form it takes, or choose another runtime."
 
 
@@ -147,9 +148,7 @@ class TensorRt(Backend):
         )
         builder = builder_for(target)
         if builder is None:
-            return replace(
-                typed, remarks=("no parser of TensorRT was here to be asked: the device finds out what it takes",)
-            )
+            return replace(typed, remarks=(*typed.remarks, _UNASKED))
         try:
             built = _build(typed, builder, target)
         except UnavailableError as error:
