@@ -231,7 +231,9 @@ def test_an_interrupt_in_the_parent_ends_the_child(monkeypatch: pytest.MonkeyPat
 
 
 PARENT = textwrap.dedent("""
-    import sys, threading, time
+    import signal, sys, threading, time
+    # A shell has what it starts in the background ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path.insert(0, sys.argv[1])
     from edgewright.backends import IsolatedSession, Limits
     sessions = []
