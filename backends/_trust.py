@@ -13,10 +13,7 @@ def require_trusted_source(backend: Backend, trusted: bool) -> None:
         BadInputError: nobody said that it is trusted.
     """
     if backend.completing_runs_code and not trusted:
-        raise BadInputError(
-            f"this bundle's {backend.name} program can run code as soon as it is read",
-            "Pass --trust-native-code if you trust where the bundle comes from.",
-        )
+        raise _untrusted(f"{backend.name} program can run code as soon as it is read")
 
 
 def require_trust(backend: Backend, trusted: bool) -> None:
@@ -26,7 +23,8 @@ def require_trust(backend: Backend, trusted: bool) -> None:
         BadInputError: nobody said that it is trusted.
     """
     if backend.native_code and not trusted:
-        raise BadInputError(
-            f"this bundle's {backend.name} engine is machine code, which runs as soon as it is opened",
-            "Pass --trust-native-code if you trust where the bundle comes from.",
-        )
+        raise _untrusted(f"{backend.name} engine is machine code, which runs as soon as it is opened")
+
+
+def _untrusted(what: str) -> BadInputError:
+    return BadInputError(f"this bundle's {what}", "Pass --trust-native-code if you trust where the bundle comes from.")

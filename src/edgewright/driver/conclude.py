@@ -87,23 +87,22 @@ def _missed(job: Job, winner: Winner) -> str:
 
 def _marks(winner: Winner) -> list[str]:
     presence = winner.contender.lane.presence
-    kept = winner.contender.trial.choice.kept_float
-    artifact = winner.contender.trial.built.artifact
+    choice, artifact = winner.contender.trial.choice, winner.contender.trial.built.artifact
     mark = "unmeasured" if winner.proof.accuracy is None else presence.mark
     lines = [_WITHOUT[mark].format(presence.reason)] if presence.mark != "measured" else []
     later = "" if "edgewright finish" in artifact.pending else "; edgewright finish builds it on the device"
     lines += [f"the engine is not built yet: {artifact.pending}{later}"] if artifact.pending else []
     lines += artifact.remarks
-    built = winner.contender.trial.built
-    if shortfall := winner.proof.executed.shortfall(built.choice.precision, _written(winner)):
+    if shortfall := winner.proof.executed.shortfall(choice.precision, _share_written(winner)):
         lines.append(shortfall)
     if winner.latency is not None and winner.latency.met is not False:
         lines.append(winner.latency.text)
+    kept = choice.kept_float
     layers = "1 layer stays" if len(kept) == 1 else f"{len(kept)} layers stay"
     return [*lines, *([f"{layers} float to keep the accuracy: {', '.join(kept)}"] if kept else [])]
 
 
-def _written(winner: Winner) -> float:
+def _share_written(winner: Winner) -> float:
     """Share of the multiplications that the model says are in the precision it was compiled to."""
     shares = winner.proof.written
     return 0.0 if shares is None else shares.shares.get(winner.contender.trial.choice.precision, 0.0)

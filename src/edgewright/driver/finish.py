@@ -110,8 +110,7 @@ def finish_bundle(
         log(f"building for {target.title}")
         artifact = backend.complete(artifact_of(bundle, workdir / "pending"), target, workdir / "engine")
         golden, error = _answers(bundle, artifact, threads)
-        written = _written(bundle)
-        found = executed(artifact, golden.inputs[0], threads, _products(written))
+        found = executed(artifact, golden.inputs[0], threads, _products(_written(bundle)))
         draft = _Draft(bundle, artifact, golden, error, found)
         measured = workdir / "measured.ewb"
         draft.write(measured)
@@ -119,22 +118,9 @@ def finish_bundle(
         problem = _missed(draft, record, max_latency_ms)
         place = out.with_name(f"{out.stem}.missed{out.suffix}") if problem else out
         digest = draft.write(place)
-        size_bytes = artifact.size_bytes
+        report = draft.report(target, place, digest, record, problem)
     append_record(record_path(place), record)
-    shortfall = found.shortfall(bundle.manifest.precision, _share(written, bundle.manifest.precision))
-    return FinishReport(
-        target=target.name,
-        out=place,
-        digest=digest,
-        parent=bundle.digest,
-        size_bytes=size_bytes,
-        error=error,
-        executed=found,
-        record=record,
-        notes=(*artifact.remarks, *([shortfall] if shortfall else [])),
-        problem=problem,
-        remedy=f"It is in {place}. {_ADVICE}" if problem else "",
-    )
+    return report
 
 
 def _ready(bundle: Bundle, out: Path) -> tuple[Backend, Target]:
@@ -190,6 +176,23 @@ class _Draft:
         }
         engine = {name: artifact.folder / name for name in artifact.files}
         return write_bundle(out, manifest.to_json(), journal, engine, self.golden)
+
+    def report(self, target: Target, place: Path, digest: str, record: Record, problem: str) -> FinishReport:
+        precision = self.parent.manifest.precision
+        shortfall = self.executed.shortfall(precision, _share(_written(self.parent), precision))
+        return FinishReport(
+            target=target.name,
+            out=place,
+            digest=digest,
+            parent=self.parent.digest,
+            size_bytes=self.artifact.size_bytes,
+            error=self.error,
+            executed=self.executed,
+            record=record,
+            notes=(*self.artifact.remarks, *([shortfall] if shortfall else [])),
+            problem=problem,
+            remedy=f"It is in {place}. {_ADVICE}" if problem else "",
+        )
 
 
 def _missed(draft: _Draft, record: Record, max_latency_ms: float | None) -> str:

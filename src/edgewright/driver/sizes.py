@@ -55,10 +55,8 @@ def size_ranges(
             continue
         found[spec.name] = ranges
         if None in told:
-            text = ",".join(str(size.low) if size.low == size.high else f"{size.low}..{size.high}" for size in ranges)
-            notes.append(
-                f"sizes of {spec.name} as the data shows them: {text} (--shape {spec.name}=... says otherwise)"
-            )
+            seen_text = f"sizes of {spec.name} as the data shows them: {_shown(ranges)}"
+            notes.append(f"{seen_text} (--shape {spec.name}=... says otherwise)")
     for name, shapes in seen.items():
         _require_within(name, found.get(name, ()), shapes)
     return found, notes
@@ -75,11 +73,15 @@ def usual_inputs(model: OnnxModel) -> tuple[TensorSpec, ...]:
 def _require_within(name: str, ranges: tuple[SizeRange, ...], shapes: list[tuple[int, ...]]) -> None:
     for shape in dict.fromkeys(shapes):
         if not all(size.low <= one <= size.high for one, size in zip(shape, ranges, strict=False)):
-            said = ",".join(f"{size.low}..{size.high}" for size in ranges)
             raise BadInputError(
-                f"a sample of input '{name}' has shape {','.join(map(str, shape))}, --shape allows {said}",
+                f"a sample of input '{name}' has shape {','.join(map(str, shape))}, --shape allows {_shown(ranges)}",
                 "Widen the range, or give data as it will be fed.",
             )
+
+
+def _shown(ranges: tuple[SizeRange, ...]) -> str:
+    """As ``--shape`` has them: ``1..8,3,224``."""
+    return ",".join(str(size.low) if size.low == size.high else f"{size.low}..{size.high}" for size in ranges)
 
 
 def _symbols(specs: list[TensorSpec], found: Mapping[str, tuple[SizeRange, ...]]) -> dict[str, SizeRange]:
