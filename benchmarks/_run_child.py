@@ -63,6 +63,8 @@ class Plan:
     seconds: float = 0.0
     gpu: bool = False
     """Whether it runs on an NVIDIA GPU, whose clocks are then read on the way."""
+    busy_wait: float = 0.0
+    """Share of an inference's time that is waited after it, inside the timed span."""
 
     @classmethod
     def read(cls, path: str) -> Plan:
@@ -97,6 +99,7 @@ class _Subject:
         self.memory_after_load = peak_memory()
         self.turn = 0
         """The number of the next sample."""
+        self._slow = plan.busy_wait
         start = time.perf_counter_ns()
         self.session.run(self.samples[0])
         self.first_ns = time.perf_counter_ns() - start
@@ -108,6 +111,8 @@ class _Subject:
             feeds = samples[at]
             start = time.perf_counter_ns()
             answer = run(feeds)
+            if self._slow:
+                _wait_from(start, self._slow)
             took = time.perf_counter_ns() - start
             self.turn = (at + 1) % count
             return took, at, answer
@@ -115,9 +120,19 @@ class _Subject:
         start = time.perf_counter_ns()
         for feeds in turn:
             answer = run(feeds)
+        if self._slow:
+            _wait_from(start, self._slow)
         took = time.perf_counter_ns() - start
         self.turn = (at + inner) % count
         return took, (at + inner - 1) % count, answer
+
+
+def _wait_from(start: int, share: float) -> None:
+    """Keeps the core busy for that share of the time since ``start``."""
+    now = time.perf_counter_ns()
+    until = now + share * (now - start)
+    while time.perf_counter_ns() < until:
+        pass
 
 
 class _Series:

@@ -89,7 +89,9 @@ def bench_bundle(
         tolerance = bundle.manifest.tolerances.engine
         device = target_from_json(bundle.manifest.target.description).device
         on_gpu = device == "CUDA"
-        question = Question(artifact, samples, expected, tolerance, target.threads, protocol, on_gpu, progress, log)
+        question = Question(
+            artifact, samples, expected, tolerance, target.threads, protocol, on_gpu, progress=progress, log=log
+        )
         with timing_lock(device, log):
             shaky = disturbances(machine, target.threads)
             measured = measure(question, folder)

@@ -35,6 +35,7 @@ _PATIENCE = 5.0
 """How many times its expected length a run may take before it counts as hung."""
 _RARELY_S = 1.0
 ARM = "a"
+"""The arm of a session that has only one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,9 @@ class Question:
     protocol: Protocol
     gpu: bool = False
     """Whether the engine runs on an NVIDIA GPU: its clocks are then read, and void a run when they fall."""
+    busy_wait: float = 0.0
+    """Share of each inference's time that is waited after it, inside the timed span: a known slowdown, to see that it
+    is found."""
     progress: Callable[[str, float], None] = lambda _what, _share: None
     log: Callable[[str], None] = lambda _line: None
 
@@ -95,7 +99,7 @@ def measure(question: Question, folder: Path) -> Measured:
     Raises:
         EngineError: the engine cannot be opened, or crashes, hangs or runs out of memory.
     """
-    children = _Children(question, folder)
+    children = Children(question, folder)
     question.progress("warming up", 0.0)
     warmth = children.warm_up()
     count = question.protocol.preset.runs_for(warmth.median_ns / 1e9)
@@ -125,11 +129,17 @@ def _bytes(array: Array) -> bytes:
     return repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes()
 
 
-class _Children:
-    """The processes of one measurement and the files they are told by."""
+class Children:
+    """The processes of one engine's measurement and the files they are told by.
 
-    def __init__(self, question: Question, folder: Path) -> None:
-        self.question, self.folder = question, folder
+    Args:
+        question: what is asked.
+        folder: an empty one for files the children read.
+        arm: what the engine is called in the record.
+    """
+
+    def __init__(self, question: Question, folder: Path, arm: str = ARM) -> None:
+        self.question, self.folder, self.arm = question, folder, arm
         self.voided: list[VoidedRun] = []
         artifact, expected = question.artifact, question.expected
         self.plan = Plan(
@@ -141,6 +151,7 @@ class _Children:
             windows=question.protocol.windows,
             warm_up=question.protocol.warm_up,
             gpu=question.gpu,
+            busy_wait=question.busy_wait,
         )
 
     def warm_up(self) -> Warmth:
@@ -161,6 +172,16 @@ class _Children:
 
     def run(self, order: int, warmth: Warmth) -> Run:
         """One run, made again while something outside voids it."""
+        for _ in range(MOST_ATTEMPTS - 1):
+            run, reason = self.attempt(order, warmth)
+            if reason is None:
+                return run
+            self.voided.append(VoidedRun(order, reason))
+            self.question.log(f"run {order + 1} is void and made again: {reason}")
+        return self.attempt(order, warmth)[0]
+
+    def attempt(self, order: int, warmth: Warmth) -> tuple[Run, str | None]:
+        """One run, and what from outside voids it; None where nothing does."""
         preset = self.question.protocol.preset
         plan = replace(
             self.plan,
@@ -170,16 +191,12 @@ class _Children:
             seconds=preset.run_seconds,
         )
         expected_s = _expected_seconds(warmth, plan.warm_up_inferences + plan.inferences, plan.seconds)
-        for attempt in range(1, MOST_ATTEMPTS + 1):
-            before = pressure()
-            answer = self._ask("run_here", plan, expected_s)
-            after = pressure()
-            reason = _void_reason(before, after) or held_back(_clocks_of(answer))
-            if reason is None or attempt == MOST_ATTEMPTS:
-                break
-            self.voided.append(VoidedRun(order, reason))
-            self.question.log(f"run {order + 1} is void and made again: {reason}")
-        return _run_of(answer, order, after.stolen_since(before), disturbed=reason is not None)
+        before = pressure()
+        answer = self._ask("run_here", plan, expected_s)
+        after = pressure()
+        reason = _void_reason(before, after) or held_back(_clocks_of(answer))
+        run = _run_of(answer, self.arm, order, after.stolen_since(before), disturbed=reason is not None)
+        return run, reason
 
     def memory(self, warmth: Warmth) -> Memory:
         """Peak memory, in a process that times nothing."""
@@ -188,13 +205,13 @@ class _Children:
         return Memory(*(cast("int | None", answer[name]) for name in names))
 
     def _written(self, name: str, samples: Sequence[Feeds], specs: tuple[TensorSpec, ...]) -> str:
-        path = self.folder / name
+        path = self.folder / f"{self.arm}-{name}"
         with path.open("wb") as file:
             write_samples(file, samples, specs)
         return str(path)
 
     def _ask(self, function: str, plan: Plan, expected_s: float) -> dict[str, object]:
-        path = self.folder / "plan.json"
+        path = self.folder / f"plan-{self.arm}.json"
         path.write_text(json.dumps(asdict(plan)))
         answer = call_isolated(
             f"{_CHILD}:{function}",
@@ -211,12 +228,12 @@ def _clocks_of(answer: dict[str, object]) -> tuple[Clocks, ...]:
     return tuple(reading_of(row) for row in rows)
 
 
-def _run_of(answer: dict[str, object], order: int, stolen: float, *, disturbed: bool) -> Run:
+def _run_of(answer: dict[str, object], arm: str, order: int, stolen: float, *, disturbed: bool) -> Run:
     medians = tuple(cast("list[float]", answer["window_medians"]))
     device = answer["device_ns"]
     flags = {"disturbed": disturbed, "drift": abs(drift(medians)) > DRIFT_LIMIT}
     return Run(
-        arm=ARM,
+        arm=arm,
         order=order,
         ns=tuple(cast("list[int]", answer["ns"])),
         window_medians=medians,

@@ -5,6 +5,8 @@ Records stand beside their bundle and never inside it: ``NAME.ewb`` (or the unzi
 
     {"schema": "edgewright.records/1", "records": [record, ...]}          oldest first, appended by every ``bench``
 
+``compile --trace`` adds a list ``traces`` to it (:mod:`edgewright.benchmarks.trace`).
+
 A record names its bundle by digest, so a file of records may be moved, merged or cut by hand. Times are nanoseconds,
 sizes bytes, shares fractions of 1. The schema grows by optional keys within its major number; a reader ignores the keys
 it does not know. There is no NaN, and no host, user or path.
@@ -31,6 +33,7 @@ FILE_SCHEMA = "edgewright.records/1"
 
 SampleKind = Literal["inference", "batch_mean"]
 Status = Literal["ok", "unsteady", "invalid"]
+Verdict = Literal["pass", "regressed", "inconclusive"]
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,50 @@ class Energy:
     """Joules per inference, or why there is no figure."""
 
     joules: float | None = None
+    """Gross: everything the counter counted."""
     reason: str = "no energy counter is read yet"
+    net_joules: float | None = None
+    """Without what the idle machine takes in the same time."""
+    counter: str | None = None
+    """Whose counter it is, and what it covers."""
+    seconds: float | None = None
+    """How long was counted."""
+
+
+@dataclass(frozen=True)
+class SideReading:
+    """What the machine said of itself about once a second; None for what it does not say."""
+
+    seconds: float
+    """Since the session began."""
+    cpu_mhz: float | None
+    """Mean over the cores that were used."""
+    temperature_c: float | None
+    """Of the hottest zone."""
+    arm: str | None = None
+    """The arm whose run it fell into."""
+    order: int | None = None
+    """The number of that run."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The subject against a baseline, run in interleaved pairs on this machine."""
+
+    baseline: Subject
+    baseline_arm: str
+    """The ``arm`` of the baseline's runs; the subject's is the other."""
+    pairs: int
+    ratio: float
+    """Hodges-Lehmann estimate of the subject's run median over the baseline's."""
+    ci95: tuple[float, float] | None
+    p: float
+    """One-sided, of the hypothesis that the true ratio is at most ``1 + delta``."""
+    delta: float
+    verdict: Verdict
+    minimum_detectable_effect: float | None
+    """The slowdown that this session would have found with a probability of 90 %, as a share."""
+    baseline_summary: Summary | None = None
 
 
 @dataclass(frozen=True)
@@ -180,7 +226,9 @@ class Record:
     notes: tuple[str, ...]
     """What makes the figures shaky, and what was not measured and why."""
     energy: Energy = Energy()
-    comparison: None = None
+    comparison: Comparison | None = None
+    side: tuple[SideReading, ...] = ()
+    """A 1 Hz series of clocks and temperatures, where they can be read."""
     created: str | None = None
     """UTC."""
     schema: str = SCHEMA
@@ -210,13 +258,29 @@ def append_record(path: Path, record: Record) -> None:
         CannotWriteError, IOFailureError: as :func:`edgewright.core.files.replacing`.
     """
     # Two measurements that end together must not lose one another's record.
+    append_to(path, "records", record.to_json())
+
+
+def append_to(path: Path, key: str, entry: Mapping[str, object]) -> None:
+    """Adds ``entry`` to the list ``key`` of the file of records at ``path``; as :func:`append_record`."""
     with machine_lock("records", "waiting: another edgewright is writing records"):
-        document = {"schema": FILE_SCHEMA, "records": [*read_records(path), record.to_json()]}
-        write_atomically(path, jsontext.canonical(document))
+        found = read_document(path)
+        listed = found.get(key, [])
+        assert isinstance(listed, list)
+        write_atomically(path, jsontext.canonical({**found, "schema": FILE_SCHEMA, key: [*listed, entry]}))
 
 
 def read_records(path: Path) -> Sequence[Mapping[str, object]]:
     """The records in a file, as JSON objects, oldest first; none when there is no file.
+
+    Raises:
+        BadInputError, IOFailureError: as :func:`read_document`.
+    """
+    return cast("Sequence[Mapping[str, object]]", read_document(path)["records"])
+
+
+def read_document(path: Path) -> Mapping[str, object]:
+    """A file of records whole; an empty one when there is no file.
 
     Raises:
         BadInputError: when it is not a file of records of a major version that is known here.
@@ -225,7 +289,7 @@ def read_records(path: Path) -> Sequence[Mapping[str, object]]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return []
+        return {"schema": FILE_SCHEMA, "records": []}
     except OSError as error:
         raise IOFailureError(f"cannot read {path}: {error.strerror}", "Check its permissions.") from error
     try:
@@ -237,10 +301,12 @@ def read_records(path: Path) -> Sequence[Mapping[str, object]]:
         raise BadInputError(
             f"{path} has the schema {schema!r:.80}, not '{FILE_SCHEMA}'", "Move it away and run the command again."
         )
-    records = document.get("records")
-    if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
-        raise BadInputError(f"{path} has no list of records", "Move it away and run the command again.")
-    return records
+    records = document.setdefault("records", [])
+    for key in ("records", "traces"):
+        listed = document.get(key, records)
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise BadInputError(f"{path} has no list of {key}", "Move it away and run the command again.")
+    return cast("Mapping[str, object]", document)
 
 
 def _plain(value: object) -> object:
