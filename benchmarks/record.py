@@ -301,9 +301,8 @@ def read_document(path: Path) -> Mapping[str, object]:
         raise BadInputError(
             f"{path} has the schema {schema!r:.80}, not '{FILE_SCHEMA}'", "Move it away and run the command again."
         )
-    records = document.setdefault("records", [])
     for key in ("records", "traces"):
-        listed = document.get(key, records)
+        listed = document.get(key, None if key == "records" else [])
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
             raise BadInputError(f"{path} has no list of {key}", "Move it away and run the command again.")
     return cast("Mapping[str, object]", document)

@@ -123,6 +123,7 @@ def test_stats_are_those_of_pytest_benchmark() -> None:
 
 def test_the_last_field_is_in_the_schema_even_when_nothing_was_measured() -> None:
     plain = replace(record_of([[100] * 20]), status="unsteady").to_json()
-    assert plain["energy"] == {"joules": None, "reason": "no energy counter is read yet"}
+    assert plain["energy"]["joules"] is None
+    assert plain["energy"]["reason"]
     assert plain["comparison"] is None
     assert plain["status"] == "unsteady"
