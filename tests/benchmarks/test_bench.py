@@ -11,9 +11,10 @@ import pytest
 from scipy import stats
 
 from edgewright.benchmarks import bench
-from edgewright.benchmarks.bench import bench_bundle, confidence_95, summarise
+from edgewright.benchmarks.bench import bench_bundle
 from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
 from edgewright.benchmarks.record import Run
+from edgewright.benchmarks.summary import confidence_95, summarise
 from edgewright.core.bundle import Bundle
 from edgewright.core.errors import TargetAbsentError, UnavailableError, UsageError
 from edgewright.core.jsontext import canonical

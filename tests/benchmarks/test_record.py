@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks.bench import summarise
 from edgewright.benchmarks.machine import this_machine
 from edgewright.benchmarks.pytest_json import to_pytest_benchmark
 from edgewright.benchmarks.record import (
@@ -21,6 +20,7 @@ from edgewright.benchmarks.record import (
     read_records,
     record_path,
 )
+from edgewright.benchmarks.summary import summarise
 from edgewright.core.errors import BadInputError
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.backends import Session, open_isolated, registry, require_trust
-from edgewright.benchmarks.bench import artifact_of, require_built, require_fit
+from edgewright.benchmarks.preparing import artifact_of, require_built, require_fit
 from edgewright.core import bundle as core_bundle
 from edgewright.core.budget import Budget
 from edgewright.core.bundle import Manifest

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import edgewright
 from edgewright.backends import Artifact, Backend, open_isolated, require_trusted_source
-from edgewright.benchmarks.bench import artifact_of, bench_bundle
+from edgewright.benchmarks.bench import bench_bundle
+from edgewright.benchmarks.preparing import artifact_of
 from edgewright.benchmarks.record import Record, append_record, record_path
 from edgewright.core.bundle import Bundle, Golden, open_bundle, write_bundle
 from edgewright.core.bundle.manifest import BackendRecord, Manifest

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.backends import Artifact, Backend, open_isolated, require_trust
-from edgewright.benchmarks.bench import artifact_of
+from edgewright.benchmarks.preparing import artifact_of
 from edgewright.core.bundle import Bundle, open_bundle
 from edgewright.core.compare import varying_axes, worst_error
 from edgewright.core.errors import EngineError, ExitCode
