@@ -151,8 +151,30 @@ def hodges_lehmann(samples: Samples) -> float:
     if len(values) * (len(values) + 1) // 2 > _PAIRS_IN_MEMORY:
         ordered = np.sort(values)
         values = ordered[np.linspace(0, len(ordered) - 1, math.isqrt(2 * _PAIRS_IN_MEMORY)).astype(np.intp)]
-    first, second = np.triu_indices(len(values))
-    return float(np.median((values[first] + values[second]) / 2))
+    return float(np.median(walsh_averages(values)))
+
+
+def walsh_averages(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The means of all pairs along the last axis, each value with itself too: ``n`` values, ``n (n + 1) / 2`` means.
+
+    As many of them are positive as the signed-rank statistic of the values says, ties aside (Tukey 1949).
+    """
+    first, second = np.triu_indices(values.shape[-1])
+    return np.asarray((values[..., first] + values[..., second]) / 2)
+
+
+def log_ratios(first: Samples, second: Samples) -> npt.NDArray[np.float64]:
+    """The natural logarithm of each ``first / second``.
+
+    Raises:
+        ValueError: they are not pairs of positive, finite figures, or there are none.
+    """
+    above, below = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if above.shape != below.shape or above.ndim != 1 or not len(above):
+        raise ValueError(f"no pairs: shapes {above.shape} and {below.shape}")
+    if not (np.isfinite(above).all() and np.isfinite(below).all() and min(above.min(), below.min()) > 0):
+        raise ValueError("a figure of a ratio is not positive and finite")
+    return np.asarray(np.log(above / below))
 
 
 def paired_ratio(first: Samples, second: Samples) -> tuple[float, tuple[float, float] | None]:
@@ -164,22 +186,30 @@ def paired_ratio(first: Samples, second: Samples) -> tuple[float, tuple[float, f
     >>> paired_ratio([2.0] * 6, [1.0] * 6)
     (2.0, (2.0, 2.0))
     """
-    logs = np.log(np.asarray(first, np.float64) / np.asarray(second, np.float64))
+    logs = log_ratios(first, second)
     estimate = math.exp(hodges_lehmann(logs))
-    one, other = np.triu_indices(len(logs))
-    walsh = np.sort((logs[one] + logs[other]) / 2)
+    walsh = np.sort(walsh_averages(logs))
     outside = _signed_rank_cut(len(logs))
     if outside < 1:
         return estimate, None
     return estimate, (math.exp(walsh[outside - 1]), math.exp(walsh[-outside]))
 
 
-def _signed_rank_cut(count: int) -> int:
-    """The largest k with P(W < k) <= 2.5 %, W being the sum of ranks that have a fair coin's heads."""
+def sign_flip_shares(ranks: Sequence[int]) -> npt.NDArray[np.float64]:
+    """P(W = k) for k = 0 ... sum(ranks), W being the sum of those ranks that have a fair coin's heads.
+
+    The null distribution of the signed-rank statistic, exact: the shares are whole numbers over a power of two.
+    """
     shares = np.ones(1)
-    for rank in range(1, count + 1):
+    for rank in ranks:
         shares = (np.pad(shares, (0, rank)) + np.pad(shares, (rank, 0))) / 2
-    return int(np.searchsorted(np.cumsum(shares), (1 - _INTERVAL) / 2, side="right"))
+    return shares
+
+
+def _signed_rank_cut(count: int) -> int:
+    """The largest k with P(W < k) <= 2.5 %, W being the signed-rank statistic of ``count`` values without ties."""
+    below = np.cumsum(sign_flip_shares(range(1, count + 1)))
+    return int(np.searchsorted(below, (1 - _INTERVAL) / 2, side="right"))
 
 
 def variation(samples: Samples) -> float:
