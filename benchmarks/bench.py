@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from edgewright.backends import Artifact, open_isolated
-from edgewright.benchmarks.accuracy import score
+from edgewright.benchmarks.accuracy import Score, score
 from edgewright.benchmarks.machine import disturbances, this_machine
-from edgewright.benchmarks.measuring import Measured, Question, measure
+from edgewright.benchmarks.measuring import Children, Measured, Question, measure
 from edgewright.benchmarks.preparing import Judging, dataset_for, few_inputs, inputs_of, judging, prepare
 from edgewright.benchmarks.protocol import Protocol, protocol_named
-from edgewright.benchmarks.record import AccuracyFound, Record, Status
+from edgewright.benchmarks.record import AccuracyFound, Memory, Record, Status
 from edgewright.benchmarks.summary import confidence_95, protocol_used, summarise
 from edgewright.benchmarks.timing_lock import timing_lock
 from edgewright.core.bundle import Bundle
 from edgewright.core.workdir import working_folder
+
+
+@dataclass(frozen=True, eq=False)
+class Benched:
+    """A record, and what a later comparison needs beside it."""
+
+    record: Record
+    score: Score | None = field(repr=False)
+    """Sample by sample; None without labelled data."""
+    memory: tuple[Memory, ...]
+    """Of processes of their own; the first is the record's."""
 
 
 def bench_bundle(
@@ -49,6 +61,24 @@ def bench_bundle(
         BadInputError: data that is broken or does not fit, or machine code that is not trusted.
         EngineError: the engine fails.
     """
+    return bench_whole(
+        bundle, preset, threads, data, metric, trust_native_code=trust_native_code, log=log, progress=progress
+    ).record
+
+
+def bench_whole(
+    bundle: Bundle,
+    preset: str | Protocol = "quick",
+    threads: int | None = None,
+    data: str | None = None,
+    metric: str | None = None,
+    *,
+    memory_processes: int = 1,
+    trust_native_code: bool = False,
+    log: Callable[[str], None] = lambda _line: None,
+    progress: Callable[[str, float], None] = lambda _what, _share: None,
+) -> Benched:
+    """As :func:`bench_bundle`, with the scores and with memory read in several processes."""
     protocol = protocol_named(preset) if isinstance(preset, str) else preset
     ready = prepare(bundle, threads, trust_native_code=trust_native_code)
     dataset = dataset_for(bundle, data)
@@ -71,9 +101,12 @@ def bench_bundle(
         with timing_lock(ready.device, log):
             shaky = disturbances(machine, ready.target.threads)
             measured = measure(question, folder)
-        accuracy = accuracy_here(artifact, ready.target.threads, judge)
+        found = score_here(artifact, ready.target.threads, judge)
+        (folder / "memory").mkdir()
+        more = Children(question, folder / "memory")
+        memory = (measured.memory, *(more.memory(measured.warmth) for _ in range(1, memory_processes)))
     warmth = measured.warmth
-    return Record(
+    record = Record(
         subject=ready.subject,
         target=ready.target,
         machine=machine,
@@ -83,14 +116,15 @@ def bench_bundle(
         voided=measured.voided,
         summary=summarise(measured.runs, warmth.inner),
         memory=measured.memory,
-        accuracy=accuracy,
+        accuracy=accuracy_found(found, judge),
         status=_status(measured),
         notes=(*measured.problems, *few_inputs(samples), *shaky, *judge.notes),
         created=now(),
     )
+    return Benched(record, found, memory)
 
 
-def accuracy_here(artifact: Artifact, threads: int, judge: Judging) -> AccuracyFound | None:
+def score_here(artifact: Artifact, threads: int, judge: Judging) -> Score | None:
     """The metric over the labelled data, run on this machine; None without either.
 
     Raises:
@@ -101,9 +135,15 @@ def accuracy_here(artifact: Artifact, threads: int, judge: Judging) -> AccuracyF
     if metric is None or dataset is None:
         return None
     with open_isolated(artifact.backend, artifact, threads) as session:
-        found = score(session.run_many(dataset), dataset, metric)
+        return score(session.run_many(dataset), dataset, metric)
+
+
+def accuracy_found(found: Score | None, judge: Judging) -> AccuracyFound | None:
+    """A score as the record has it."""
+    if found is None or judge.dataset is None:
+        return None
     interval = None if found.per_sample is None else confidence_95(found.per_sample)
-    return AccuracyFound(found.metric, found.value, interval, found.n, found.higher_is_better, dataset.digest)
+    return AccuracyFound(found.metric, found.value, interval, found.n, found.higher_is_better, judge.dataset.digest)
 
 
 def now() -> str:

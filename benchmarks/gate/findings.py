@@ -28,6 +28,8 @@ class Finding:
     """What ``text`` says, by name, for programs."""
     remedy: str = ""
     """For a verdict that is no pass: the next thing to do, such as how many samples would tell."""
+    gate: str = ""
+    """The gate's name where it has one; foreign text, not escaped."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Failure:
     problem: str
     remedy: str
     exit_code: ExitCode
+    gate: str = ""
+    """The gate's name where it has one; foreign text, not escaped."""
 
 
 @dataclass(frozen=True)
