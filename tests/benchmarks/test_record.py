@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from edgewright.benchmarks.machine import this_machine
-from edgewright.benchmarks.pytest_json import to_pytest_benchmark
 from edgewright.benchmarks.record import (
     ProtocolUsed,
     Record,
@@ -82,43 +81,6 @@ def test_where_records_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "net").mkdir()
     monkeypatch.chdir(tmp_path / "net")
     assert record_path(Path()) == Path(os.path.realpath(tmp_path)) / "net.record.json"
-
-
-def test_pytest_benchmark_sees_runs_as_rounds() -> None:
-    record = record_of([[100, 200, 300] * 300, [400, 500, 600] * 300], model='"</script>\x1b')
-    document = to_pytest_benchmark([record])
-    median, tail = document["benchmarks"]
-    assert median["fullname"] == 'edgewright::"</script>\x1b[native/onnxruntime-int8]'
-    assert tail["fullname"] == median["fullname"] + "::p99"
-    assert median["stats"]["data"] == pytest.approx([200e-9, 500e-9], rel=1e-12)
-    assert median["stats"]["rounds"] == 2
-    assert tail["stats"]["data"] == pytest.approx([300e-9, 600e-9], rel=1e-12)
-    assert median["group"] == record.subject.model
-    assert median["extra_info"]["edgewright"]["summary"]["n"] == 1800
-
-
-def test_pytest_benchmark_pools_a_tail_that_no_run_has_alone() -> None:
-    document = to_pytest_benchmark([record_of([[100] * 400, [200] * 400])])
-    _, tail = document["benchmarks"]
-    assert tail["stats"]["data"] == pytest.approx([200e-9], rel=1e-12)
-    few = to_pytest_benchmark([record_of([[100] * 100])])
-    assert len(few["benchmarks"]) == 1
-
-
-def test_stats_are_those_of_pytest_benchmark() -> None:
-    from pytest_benchmark.stats import Stats
-
-    times = [5, 1, 2, 2, 3, 40, 3]
-    theirs = Stats()
-    for time in times:
-        theirs.update(time * 1e-9)
-    ours = to_pytest_benchmark([record_of([[time] * 20 for time in times])])["benchmarks"][0]["stats"]
-    exact = {"rounds", "min", "max", "mean", "stddev", "median", "total", "ops", "stddev_outliers"}
-    # Their quartiles interpolate in another way; what is compared here is what they define as we do.
-    for name, value in theirs.as_dict().items():
-        assert name in ours
-        if name in exact:
-            assert ours[name] == pytest.approx(value, rel=1e-9), name
 
 
 def test_the_last_field_is_in_the_schema_even_when_nothing_was_measured() -> None:
