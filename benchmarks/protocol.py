@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from edgewright.benchmarks.scenarios import SINGLE_STREAM, Scenario
 from edgewright.core.errors import UsageError
 
 BATCH_BELOW_NS = 100_000
@@ -25,6 +26,12 @@ MOST_ATTEMPTS = 3
 """How often a run is made before what disturbs it is accepted and flagged."""
 HUNDRED = 100
 """The inference after which memory is read a last time."""
+CPU_CLOCK_DROP_LIMIT = 0.05
+"""A run is void when the cores' clock in its second half lies more than this share below that in its first."""
+MEMORY_PROCESSES = 3
+"""Memory that a limit is held against is the median of so many fresh processes."""
+ENERGY_SECONDS, IDLE_SECONDS = 30.0, 10.0
+"""How long inferences without a pause are counted at least, and the idle machine before them."""
 SLOW_FACTOR = 4.0
 LEAST_RUN_INFERENCES, LEAST_RUN_SECONDS = 64, 1.0
 
@@ -37,6 +44,8 @@ class Preset:
     inferences: int
     seconds: float
     runs: int
+    energy: bool = False
+    """Whether energy is measured too, where a counter can be read: it takes most of a minute."""
 
     @property
     def run_inferences(self) -> int:
@@ -65,8 +74,8 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         for one in (
             Preset("rapid", 64, 6, 3),
             Preset("quick", 128, 10, 5),
-            Preset("standard", 1024, 60, 10),
-            Preset("certify", 1024, 600, 20),
+            Preset("standard", 1024, 60, 10, energy=True),
+            Preset("certify", 1024, 600, 20, energy=True),
         )
     }
 )
@@ -114,9 +123,10 @@ class Protocol:
     preset: Preset
     windows: Windows = Windows()
     warm_up: WarmUp = WarmUp()
+    scenario: Scenario = SINGLE_STREAM
 
 
-def protocol_named(preset: str) -> Protocol:
+def protocol_named(preset: str, scenario: Scenario = SINGLE_STREAM) -> Protocol:
     """The protocol of a preset.
 
     Raises:
@@ -124,4 +134,4 @@ def protocol_named(preset: str) -> Protocol:
     """
     if preset not in PRESETS:
         raise UsageError(f"unknown preset '{preset}'", f"There are {', '.join(PRESETS)}.")
-    return Protocol(PRESETS[preset])
+    return Protocol(PRESETS[preset], scenario=scenario)

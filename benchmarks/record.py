@@ -31,7 +31,7 @@ from edgewright.core.files import write_atomically
 SCHEMA = "edgewright.bench/1"
 FILE_SCHEMA = "edgewright.records/1"
 
-SampleKind = Literal["inference", "batch_mean"]
+SampleKind = Literal["inference", "batch_mean", "response"]
 Status = Literal["ok", "unsteady", "invalid"]
 Verdict = Literal["pass", "regressed", "inconclusive"]
 
@@ -79,6 +79,14 @@ class ProtocolUsed:
     cpus_pinned: bool
     scrubbed: tuple[str, ...]
     """Names of the environment variables that were removed."""
+    rate_per_s: float | None = None
+    """Samples that arrive in a second; None in a scenario without arrivals."""
+    batch: int = 1
+    """Samples in one inference."""
+    cpus: tuple[int, ...] | None = None
+    """The cores the threads were bound to; None where they were not."""
+    interop_threads: int = 1
+    """Operators that run at the same time."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,12 @@ class Run:
     """The device's own time of the last inference of each sample of ``ns``; None without such a clock."""
     clocks: tuple[Clocks, ...] | None = None
     """The GPU's, when timing began, about once a second, and when it ended; None where they are not read."""
+    service_ns: tuple[int, ...] | None = None
+    """Where samples arrive by a schedule: the engine's own time of each, of which ``ns`` is more by what it waited."""
+    span_ns: int | None = None
+    """From the beginning of the schedule to the last answer; None without a schedule."""
+    unserved: int = 0
+    """Samples of the schedule that were left when an overloaded run was cut."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +137,7 @@ class Summary:
     run_cv: float
     """The variation between the runs' medians: this machine's noise."""
     throughput: float
-    """Inferences per second, one at a time."""
+    """Samples per second: back to back, or as they were answered where they arrive by a schedule."""
     first_ns: float
     load_ns: float
     import_ns: float
@@ -133,6 +147,8 @@ class Summary:
     """The largest drift of any run, in percent of its median."""
     device_percentiles: Mapping[str, Percentile] | None = None
     """Of ``device_ns``, transfers left out; None without such a clock."""
+    throughput_ci95: tuple[float, float] | None = None
+    """Over the runs; None for fewer than six."""
 
 
 @dataclass(frozen=True)
@@ -143,21 +159,26 @@ class Memory:
     load_bytes: int | None
     first_bytes: int | None
     hundredth_bytes: int | None
+    processes: int = 1
+    """Fresh processes of which each figure is the median."""
 
 
 @dataclass(frozen=True)
 class Energy:
-    """Joules per inference, or why there is no figure."""
+    """Joules per sample, inferences running without a pause, or why there is no figure."""
 
     joules: float | None = None
     """Gross: everything the counter counted."""
-    reason: str = "no energy counter is read yet"
+    reason: str = "not measured"
+    """Why a figure is missing; empty where none is."""
     net_joules: float | None = None
     """Without what the idle machine takes in the same time."""
     counter: str | None = None
     """Whose counter it is, and what it covers."""
     seconds: float | None = None
     """How long was counted."""
+    idle_watts: float | None = None
+    """What the counter counted just before, with nothing running."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgewright.benchmarks._run_child import scrub_environment
+from edgewright.benchmarks._subject import scrub_environment
 from edgewright.benchmarks.gpu_check.arms import Arm, TorchArm, prepare
 from edgewright.benchmarks.gpu_check.models import NETWORKS, network
 from edgewright.benchmarks.gpu_check.plan import ArmResult, CellPlan, precision_of

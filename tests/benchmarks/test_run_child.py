@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from edgewright.benchmarks import _run_child, protocol
-from edgewright.benchmarks._run_child import batch_size, is_steady, peak_memory
+from edgewright.benchmarks import _series, protocol
+from edgewright.benchmarks._series import batch_size, is_steady
+from edgewright.benchmarks._subject import peak_memory
 from edgewright.benchmarks.nvml import Clocks
 from edgewright.benchmarks.protocol import PRESETS, Preset, WarmUp, Windows, protocol_named
 from edgewright.core.errors import UsageError
@@ -63,7 +64,7 @@ def test_peak_memory_is_of_this_process_and_grows_with_what_is_touched() -> None
         pytest.skip("this system does not say (no /proc/self/status)")
     # In a child: a test run's own peak may be so high already that nothing reasonable raises it.
     script = (
-        "from edgewright.benchmarks._run_child import peak_memory\n"
+        "from edgewright.benchmarks._subject import peak_memory\n"
         "before = peak_memory(); block = bytearray(200_000_000); print(before, peak_memory())"
     )
     block = bytearray(300_000_000)
@@ -83,13 +84,13 @@ def test_clocks_are_read_at_the_ends_and_once_in_a_while(monkeypatch: pytest.Mon
             return Clocks(1000 + self.readings, 2600, 50, ("power cap",))
 
     gpu = Gpu()
-    monkeypatch.setattr(_run_child, "this_gpu", lambda: gpu)
-    clocks = _run_child._Clocks(wanted=True)
+    monkeypatch.setattr(_series, "this_gpu", lambda: gpu)
+    clocks = _series.Clocks(wanted=True)
     clocks.read()
     for _ in range(100):
         clocks.read(60_000_000_000)
     clocks.read()
     assert [row["sm_mhz"] for row in clocks.readings] == [1001, 1002]
-    unwanted = _run_child._Clocks(wanted=False)
+    unwanted = _series.Clocks(wanted=False)
     unwanted.read()
     assert (unwanted.readings, gpu.readings) == ([], 2)
