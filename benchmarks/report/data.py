@@ -1,0 +1,234 @@
+"""What a report is made of: variants, each a bundle on a machine, with every figure or the reason it is missing.
+
+Times are nanoseconds, sizes bytes, shares fractions of 1. All text may be foreign; whoever shows it escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edgewright.benchmarks.record import Verdict
+from edgewright.benchmarks.trace import Trace
+
+Interval = tuple[float, float]
+VariantStatus = Literal["ok", "unsteady", "invalid", "unmeasured"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured number, or why there is none: never both, never neither."""
+
+    value: float | None = None
+    ci95: Interval | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.value is None and not self.reason:
+            raise ValueError("a figure that is missing says why")
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How good a variant is, and how much of the original's accuracy it lost.
+
+    ``found`` is the record's where it has one, for it has an interval; ``drop`` is the bundle's own, measured by
+    ``compile`` on the samples that prove.
+    """
+
+    metric: str
+    found: Figure
+    n: int | None
+    drop: Figure
+    reference: float | None = None
+    max_drop: float | None = None
+    drop_met: bool | None = None
+    higher_is_better: bool = True
+    host_proxy: bool = False
+    dataset_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class ComparisonFound:
+    """The variant against a baseline, run in interleaved pairs."""
+
+    baseline_sha256: str
+    baseline: str
+    """Model and precision."""
+    pairs: int | None
+    ratio: float | None
+    ci95: Interval | None
+    p: float | None
+    delta: float | None
+    verdict: Verdict | None
+    minimum_detectable_effect: float | None
+    created: str
+    machine: str
+    """The machine's identity."""
+
+    def is_self_test(self, bundle_sha256: str) -> bool:
+        """True where both arms were the same bundle, so that the truth is a ratio of 1."""
+        return self.baseline_sha256 == bundle_sha256
+
+
+@dataclass(frozen=True)
+class RunFound:
+    """One fresh process of a session."""
+
+    order: int
+    arm: str
+    median_ns: float | None
+    window_medians: tuple[float, ...]
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SideFound:
+    """One reading of the machine's own sensors."""
+
+    seconds: float
+    cpu_mhz: float | None
+    temperature_c: float | None
+    order: int | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """How the latency was measured, and what disturbed it."""
+
+    preset: str
+    scenario: str
+    boundary: str
+    sample_kind: str
+    seed: int | None
+    threads: int | None
+    warmup: int | None
+    warmup_steady: bool | None
+    inputs: int | None
+    inputs_from: str
+    inputs_sha256: str
+    cpus_pinned: bool | None
+    runs: tuple[RunFound, ...]
+    voided: tuple[tuple[int, str], ...]
+    side: tuple[SideFound, ...]
+    samples: int | None
+    run_cv: float | None
+    drift_pct: float | None
+    bins: tuple[tuple[float, int], ...]
+    """The middle of a bin in nanoseconds per inference, and how many of the subject's samples fell into it."""
+    created: str
+
+
+@dataclass(frozen=True)
+class MachineFound:
+    """What identifies the machine of a record."""
+
+    identity: str
+    cpu: str
+    cores: int | None
+    isa: tuple[str, ...]
+    memory_bytes: int | None
+    governor: str
+    os: str
+    virtual: bool
+    gpu: str
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """Something that was left as it was, and why."""
+
+    source: str
+    """The pass that says so, or ``plan``."""
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a variant comes from, as far as its bundle and its record tell."""
+
+    bundle_sha256: str
+    model_sha256: str
+    recipe_digest: str
+    plan_digest: str
+    data_sha256: str
+    parent: str
+    created: str
+    versions: Mapping[str, str]
+    passes: tuple[str, ...]
+    rejected: tuple[tuple[str, str], ...]
+    """Passes that were taken back, each with the reason."""
+    commands: tuple[str, ...]
+    """What repeats it; words in capitals stand for files that only their owner has."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One bundle on one machine; without a record, the bundle alone, and without a bundle, the record alone."""
+
+    key: str
+    """Unique in the report, made of letters, digits and dashes."""
+    model: str
+    target: str
+    precision: str
+    title: str
+    """The precision with how it was reached: ``int8 (integer)``."""
+    backend: str
+    has_bundle: bool
+    status: VariantStatus
+    reason: str
+    host_proxy: bool
+    size: Figure
+    accuracy: Accuracy
+    latency: Mapping[str, Figure]
+    """By percentile: ``p50`` and ``p99`` always, others where there are samples enough."""
+    upper_99: Mapping[str, float]
+    throughput: Figure
+    first: Figure
+    load: Figure
+    memory: Figure
+    energy: Figure
+    energy_net: float | None
+    energy_counter: str
+    comparison: ComparisonFound | None
+    self_test: ComparisonFound | None
+    session: Session | None
+    machine: MachineFound | None
+    trace: Trace | None
+    fallbacks: tuple[Fallback, ...]
+    fallback_reason: str
+    """Why ``fallbacks`` is empty."""
+    provenance: Provenance
+    notes: tuple[str, ...] = ()
+    earlier: int = 0
+    """Older records of the same bundle on the same machine that are not shown."""
+
+    @property
+    def name(self) -> str:
+        """What the variant is called where several models may stand beside one another."""
+        return f"{self.model} {self.target} {self.precision}"
+
+
+@dataclass(frozen=True)
+class HistoryShown:
+    """One metric over commits, ready to be drawn."""
+
+    metric: str
+    unit: Literal["ns", "bytes", "number"]
+    subject: str
+    points: tuple[tuple[str, Figure], ...]
+    """Commit and figure, oldest first."""
+    steps: tuple[tuple[int, float, float], ...]
+    """Index of the first point after a lasting change, and the levels before and after."""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything one report shows."""
+
+    variants: tuple[Variant, ...]
+    notes: tuple[str, ...] = ()
+    """What was found in the inputs and is not shown, each with its reason."""
+    histories: tuple[HistoryShown, ...] = field(default=())
