@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 
 import numpy as np
@@ -200,12 +201,15 @@ def sign_flip_shares(ranks: Sequence[int]) -> npt.NDArray[np.float64]:
 
     The null distribution of the signed-rank statistic, exact: the shares are whole numbers over a power of two.
     """
-    shares = np.ones(1)
+    shares = np.zeros(sum(ranks) + 1)
+    shares[0] = 1.0
     for rank in ranks:
-        shares = (np.pad(shares, (0, rank)) + np.pad(shares, (rank, 0))) / 2
+        shares /= 2  # the coin's tails; the heads are those moved up by the rank
+        shares[rank:] = shares[rank:] + shares[: len(shares) - rank]
     return shares
 
 
+@cache
 def _signed_rank_cut(count: int) -> int:
     """The largest k with P(W < k) <= 2.5 %, W being the signed-rank statistic of ``count`` values without ties."""
     below = np.cumsum(sign_flip_shares(range(1, count + 1)))
