@@ -109,7 +109,7 @@ def measure(question: Question, folder: Path) -> Measured:
         runs.append(children.run(order, warmth))
     question.progress("memory", (count + 1) / (count + 2))
     memory = children.memory(warmth)
-    problems = _problems(warmth, runs, question.tolerance)
+    problems = problems_of(warmth, runs, question.tolerance)
     return Measured(warmth, tuple(runs), tuple(children.voided), memory, children.plan.cpus, problems)
 
 
@@ -258,7 +258,7 @@ def _void_reason(before: Pressure, after: Pressure) -> str | None:
     return None
 
 
-def _problems(warmth: Warmth, runs: Sequence[Run], tolerance: float) -> tuple[str, ...]:
+def problems_of(warmth: Warmth, runs: Sequence[Run], tolerance: float) -> tuple[str, ...]:
     found = []
     for run in runs:
         if run.audit_error is None or run.audit_error > tolerance:
