@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgewright.benchmarks.record import Verdict
-from edgewright.core.errors import ExitCode
+from edgewright.core.errors import (
+    BadInputError,
+    EdgewrightError,
+    EngineError,
+    ExitCode,
+    TargetAbsentError,
+    UsageError,
+)
 
 SCHEMA = "edgewright.gate/1"
 Metric = Literal["latency", "latency-limit", "accuracy", "size", "memory"]
@@ -31,6 +38,11 @@ class Finding:
     gate: str = ""
     """The gate's name where it has one; foreign text, not escaped."""
 
+    @property
+    def title(self) -> str:
+        """Gate and subject in one line; foreign text, not escaped."""
+        return _title(self.gate, self.subject)
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -46,6 +58,27 @@ class Failure:
     gate: str = ""
     """The gate's name where it has one; foreign text, not escaped."""
 
+    @classmethod
+    def of(cls, subject: str, error: EdgewrightError, gate: str = "") -> Failure:
+        """The failure that ``error`` makes of judging ``subject``."""
+        if isinstance(error, EngineError):
+            kind = error.kind
+        elif isinstance(error, TargetAbsentError):
+            kind = "absent"
+        else:
+            kind = "bad-input" if isinstance(error, BadInputError | UsageError) else "unavailable"
+        return cls(subject, kind, error.problem, error.remedy, error.exit_code, gate)
+
+    @property
+    def title(self) -> str:
+        """Gate and subject in one line; foreign text, not escaped."""
+        return _title(self.gate, self.subject)
+
+    @property
+    def skipped(self) -> bool:
+        """True where nothing is wrong but that the target is not here."""
+        return self.exit_code == ExitCode.TARGET_ABSENT
+
 
 @dataclass(frozen=True)
 class GateReport:
@@ -57,16 +90,20 @@ class GateReport:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of all: a regression outranks what nobody can tell, which outranks a pass."""
+        """The worst of all: a regression outranks what nobody can tell, which outranks a pass.
+
+        A subject that failed is one of which nobody can tell.
+        """
         found = {one.verdict for one in self.findings}
         if "regressed" in found:
             return "regressed"
-        return "inconclusive" if "inconclusive" in found or not self.findings else "pass"
+        failed = any(not one.skipped for one in self.failures)
+        return "inconclusive" if failed or "inconclusive" in found or not self.findings else "pass"
 
     @property
     def exit_code(self) -> ExitCode:
         """A failure's code (that of an absent target only where nothing was judged), else 1, 75 or 0."""
-        serious = [one.exit_code for one in self.failures if one.exit_code != ExitCode.TARGET_ABSENT]
+        serious = [one.exit_code for one in self.failures if not one.skipped]
         if serious:
             return max(serious)
         if not self.findings and self.failures:
@@ -84,3 +121,7 @@ class GateReport:
             "failures": [{**vars(one), "exit_code": int(one.exit_code)} for one in self.failures],
             "notes": list(self.notes),
         }
+
+
+def _title(gate: str, subject: str) -> str:
+    return f"{gate} ({subject})" if gate and gate != subject else subject

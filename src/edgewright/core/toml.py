@@ -51,9 +51,12 @@ class Table:
         self._asked: set[str] = set()
 
     def has(self, key: str) -> bool:
-        """True when the field is written at all; a field asked for in this way is known here."""
+        """True when the field is written at all; a field asked for in this way is known here.
+
+        JSON's null, which TOML does not have, is as if it were not written.
+        """
         self._asked.add(key)
-        return key in self._data
+        return self._data.get(key) is not None
 
     def keys(self) -> tuple[str, ...]:
         """The names written in this table, in their order."""
@@ -194,8 +197,9 @@ class Table:
 
     def _take(self, key: str, default: object) -> object:
         self._asked.add(key)
-        if key in self._data:
-            return self._data[key]
+        value = self._data.get(key)
+        if value is not None:
+            return value
         if default is None:
             self.complain(key, "is missing")
         return default
