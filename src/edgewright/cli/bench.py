@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewright.cli import _console
+from edgewright.cli import _bench_table, _console
+from edgewright.cli._progress import ProgressLine
 from edgewright.core.errors import EdgewrightError, ExitCode
-from edgewright.core.units import show_bytes
 
 if TYPE_CHECKING:
     from edgewright.benchmarks.record import Record
 
 SUMMARY = "measure a bundle on this machine: latency, memory, accuracy"
 REPORT_SCHEMA = "edgewright.bench-report/1"
-_TAILS = ("p50", "p90", "p95", "p99", "p99.9")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +54,7 @@ def run(args: argparse.Namespace) -> ExitCode:
     if args.json:
         _console.result(_document(records, failures))
     elif records:
-        _console.result("\n".join([*_table(records), *_device_lines(records)]))
+        _bench_table.show(records)
     return _exit_code(records, failures)
 
 
@@ -66,8 +64,7 @@ def _measured(path: Path, args: argparse.Namespace) -> Record:
     from edgewright.core.bundle import open_bundle
 
     bundle = open_bundle(path)
-    line = _Line(path.name)
-    try:
+    with ProgressLine(path.name) as line:
         record = bench_bundle(
             bundle,
             args.preset,
@@ -78,8 +75,6 @@ def _measured(path: Path, args: argparse.Namespace) -> Record:
             log=line.say,
             progress=line.show,
         )
-    finally:
-        line.clear()
     append_record(record_path(path), record)
     for note in record.notes:
         _console.warn(_console.escape(f"{path.name}: {note}"))
@@ -96,25 +91,6 @@ _WHAT_TO_DO = {
     "unsteady": "the times never settled, so the figures are shaky; stop what else is running and measure again",
     "invalid": "an audit failed, so the figures must not be used",
 }
-
-
-class _Line:
-    """The line of progress at the bottom of a terminal; nothing where there is none."""
-
-    def __init__(self, name: str) -> None:
-        self._name, self._shown = _console.escape(name), sys.stderr.isatty()
-
-    def show(self, what: str, share: float) -> None:
-        if self._shown:
-            print(f"\r\x1b[K{self._name}: {what} ({share:.0%})", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-    def say(self, line: str) -> None:
-        self.clear()
-        _console.say(f"{self._name}: {_console.escape(line)}")
 
 
 def _write_exchange(path: Path, records: Sequence[Record]) -> None:
@@ -135,58 +111,6 @@ def _document(records: Sequence[Record], failures: Sequence[tuple[Path, Edgewrig
     ]
     content = {"schema": REPORT_SCHEMA, "records": [record.to_json() for record in records], "failures": failed}
     return canonical(content).decode().rstrip("\n")
-
-
-def _table(records: Sequence[Record]) -> list[str]:
-    """Times in milliseconds; a dash where there are too few samples for a figure, or it was not measured."""
-    tails = [name for name in _TAILS if any(name in record.summary.percentiles for record in records)]
-    head = ["model", "target", "precision", "threads", "size", *(f"{name} ms" for name in tails)]
-    rows = [[*head, "first ms", "load ms", "memory", "accuracy"]]
-    for record in records:
-        found = record.summary.percentiles
-        accuracy = record.accuracy
-        rows.append(
-            [
-                _console.escape(record.subject.model),
-                _console.escape(record.target.name) + (" (host-proxy)" if record.target.host_proxy else ""),
-                record.subject.precision,
-                str(record.target.threads),
-                show_bytes(record.subject.size_bytes),
-                *(_milliseconds(found[name].value) if name in found else "-" for name in tails),
-                _milliseconds(record.summary.first_ns),
-                _milliseconds(record.summary.load_ns),
-                _peak(record),
-                "-" if accuracy is None else f"{_console.escape(accuracy.metric)} {accuracy.value:.4f}",
-            ]
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _device_lines(records: Sequence[Record]) -> list[str]:
-    """What the device's own clock says, a line for each record that has it."""
-    lines = []
-    for record in records:
-        found = record.summary.device_percentiles or {}
-        figures = "  ".join(f"{name} {_milliseconds(found[name].value)} ms" for name in _TAILS if name in found)
-        if figures:
-            model, target = _console.escape(record.subject.model), _console.escape(record.target.name)
-            lines.append(f"{model} {target}: by the device's own clock, without transfers: {figures}")
-    return lines
-
-
-def _milliseconds(nanoseconds: float) -> str:
-    """Four significant digits at most, as many as repeat from run to run.
-
-    >>> _milliseconds(115220), _milliseconds(12_367_759)
-    ('0.1152', '12.37')
-    """
-    return f"{nanoseconds / 1e6:#.4g}".rstrip(".")
-
-
-def _peak(record: Record) -> str:
-    peak = None if record.memory is None else record.memory.hundredth_bytes
-    return "-" if peak is None else show_bytes(peak)
 
 
 def _exit_code(records: Sequence[Record], failures: Sequence[tuple[Path, EdgewrightError]]) -> ExitCode:

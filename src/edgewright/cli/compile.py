@@ -55,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, default=12, help="variants of int8 to try per scheme (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random choice (default 0)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    parser.add_argument(
+        "--trace", action="store_true", help="measure the model after every pass as well, into the record (minutes)"
+    )
     parser.add_argument("--depfile", type=Path, help="write a Makefile rule that names every file read")
     parser.add_argument("--trust-pickle", action="store_true", help="allow .pt files, which can run any code")
     parser.add_argument("--allow-nonfinite", action="store_true", help="allow NaN and infinite weights")
@@ -84,6 +87,7 @@ def run(args: argparse.Namespace) -> ExitCode:
         depfile=args.depfile,
         trust_pickle=args.trust_pickle,
         allow_nonfinite=args.allow_nonfinite,
+        trace=args.trace,
         log=lambda line: _console.say(_console.escape_lines(line)),
     )
     if args.dry_run:

@@ -1,0 +1,66 @@
+"""What a long command shows as it works: on a terminal a bar, the time left and the estimate so far; else nothing."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from edgewright.cli import _console
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class ProgressLine:
+    """One line at the bottom of a terminal; a context manager. Lines of talk stand above it.
+
+    Args:
+        name: what is worked on, foreign text.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = _console.escape(name)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._bar = _bar()
+            self._task = self._bar.add_task(self._name, total=1.0, what="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, what: str, share: float) -> None:
+        """Says what is being done, and which share of everything is behind."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=share, what=_console.escape(what))
+
+    def say(self, line: str) -> None:
+        """A line of talk that stays."""
+        text = f"{self._name}: {_console.escape(line)}"
+        if self._bar is None:
+            _console.say(text)
+        else:
+            self._bar.console.print(text, markup=False, highlight=False)
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[what]}", markup=False),
+        console=Console(file=sys.stderr),
+        transient=True,
+    )
