@@ -4,11 +4,130 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgewright.benchmarks.report.plots.svg import WIDE, Caption, absent
+from edgewright.benchmarks.report.plots.axes import legend
+from edgewright.benchmarks.report.plots.figures import MINUS, time_text
+from edgewright.benchmarks.report.plots.lettering import text_width
+from edgewright.benchmarks.report.plots.rows import BarPanel, bar_panel
+from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, absent
 from edgewright.benchmarks.trace import LayerTrace
+
+_GAP = 18.0
 
 
 def layers(rows: Sequence[LayerTrace], caption: Caption, *, top: int = 16, width: int = WIDE) -> str:
-    """Error and time of the ``top`` layers that have most of either, in the model's order; the rest in one row."""
-    _ = top
-    return absent(caption, "nothing to show", width) if rows else ""
+    """Error and time of the ``top`` layers that have most of either, in the model's order; the rest in one row.
+
+    Bars of layers in an integer type are full, those of layers in float are hollow. The row of the rest has the sum
+    of their times and the largest of their errors: errors do not add up.
+    """
+    if not rows:
+        return absent(caption, "No layer was traced: compile with --trace.", width)
+    shown = _most(rows, top)
+    rest = [row for index, row in enumerate(rows) if index not in shown]
+    chosen = [rows[index] for index in sorted(shown)]
+    drawing = Drawing(width)
+    y = legend(drawing, 0, 14, [("bar ew-f1", "integer"), ("bar ew-h1", "float")], width) + 22
+    total = sum(row.time_ns or 0.0 for row in rows)
+    names = 0.0 if drawing.is_narrow else min(max(text_width(row.name) for row in chosen) + 14, width * 0.34)
+    error, time = _panels(drawing, chosen, rest, names)
+    drawing.text(names, y, "error, of outputs at most 1", "ew-m", room=error.right - names)
+    drawing.text(error.right + _GAP, y, "time, by the engine's profile", "ew-m", room=width - error.right - _GAP)
+    y += 8
+    for row in chosen:
+        y = _row(drawing, row, error, time, y, names, total)
+    if rest:
+        y = _rest(drawing, rest, error, time, y, names, total)
+    return drawing.svg(caption, y + 4)
+
+
+def _most(rows: Sequence[LayerTrace], top: int) -> set[int]:
+    """Places of the layers to draw: in turn the next by error and the next by time, until there are ``top``."""
+    by_error = sorted((i for i, row in enumerate(rows) if row.error is not None), key=lambda i: -(rows[i].error or 0))
+    by_time = sorted(
+        (i for i, row in enumerate(rows) if row.time_ns is not None), key=lambda i: -(rows[i].time_ns or 0)
+    )
+    chosen: dict[int, None] = {}
+    for place in range(len(rows)):
+        for ranked in (by_error, by_time):
+            if place < len(ranked) and len(chosen) < top:
+                chosen[ranked[place]] = None
+    for index in range(len(rows)):
+        if len(chosen) < top:
+            chosen[index] = None
+    # One row more costs less than a row of "the other one".
+    if len(rows) == len(chosen) + 1:
+        return set(range(len(rows)))
+    return set(chosen)
+
+
+def _panels(
+    drawing: Drawing, chosen: Sequence[LayerTrace], rest: Sequence[LayerTrace], names: float
+) -> tuple[BarPanel, BarPanel]:
+    middle = names + (drawing.width - names - _GAP) / 2
+    errors = [row.error for row in chosen if row.error is not None]
+    times = [row.time_ns for row in chosen if row.time_ns is not None]
+    if any(row.time_ns is not None for row in rest):
+        times.append(sum(row.time_ns or 0.0 for row in rest))
+    return (
+        bar_panel(drawing, errors, names, middle, _error_text, after=text_width("≤ ")),
+        bar_panel(drawing, times, middle + _GAP, drawing.width, time_text, after=45),
+    )
+
+
+def _row(
+    drawing: Drawing, row: LayerTrace, error: BarPanel, time: BarPanel, y: float, names: float, total: float
+) -> float:
+    bars = _head(drawing, row.name, f"{row.op}, {row.precision}", y, names)
+    look = "f" if "int" in row.precision else "h"
+    if row.error is None:
+        error.nothing(bars, row.reason or "no figure")
+    else:
+        error.bar(bars, row.error, f"ew-{look}1")
+    if row.time_ns is None:
+        time.nothing(bars, "part of another" if row.error is not None or not row.reason else row.reason)
+    else:
+        time.bar(bars, row.time_ns, f"ew-{look}4", after=_share(row.time_ns, total))
+    return bars + 13
+
+
+def _rest(
+    drawing: Drawing,
+    rest: Sequence[LayerTrace],
+    error: BarPanel,
+    time: BarPanel,
+    y: float,
+    names: float,
+    total: float,
+) -> float:
+    drawing.line(0, y + 3, drawing.width, y + 3, "ew-axis")
+    bars = _head(drawing, f"the other {len(rest)} layers", "largest error, summed time", y + 6, names)
+    errors = [row.error for row in rest if row.error is not None]
+    times = [row.time_ns for row in rest if row.time_ns is not None]
+    if errors:
+        error.nothing(bars, f"at most {_error_text(max(errors))}")
+    else:
+        error.nothing(bars, "no figure")
+    if times:
+        time.bar(bars, sum(times), "ew-p4", after=_share(sum(times), total))
+    else:
+        time.nothing(bars, "no figure")
+    return bars + 13
+
+
+def _head(drawing: Drawing, name: str, details: str, y: float, names: float) -> float:
+    """Writes what the row is; where its bars have their middle."""
+    if names:
+        drawing.text(0, y + 15, name, room=names - 10)
+        return y + 11
+    room = max(drawing.width - text_width(details) - 12, drawing.width / 2)
+    drawing.text(0, y + 15, name, "ew-b", room=room)
+    drawing.text(drawing.width, y + 15, details, "ew-m", anchor="end", room=drawing.width - room - 6)
+    return y + 28
+
+
+def _share(value: float, total: float) -> str:
+    return f"{100 * value / total:.0f} %" if total > 0 else ""
+
+
+def _error_text(value: float) -> str:
+    return f"{value:.2g}".replace("-", MINUS)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgewright.benchmarks.report.plots.svg import WIDE, Caption, absent
+from edgewright.benchmarks.report.plots.axes import gutter, legend, x_axis, y_axis
+from edgewright.benchmarks.report.plots.figures import number_text, size_text, time_text
+from edgewright.benchmarks.report.plots.labels import Labels
+from edgewright.benchmarks.report.plots.scales import Scale, fitted
+from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, Shape, absent
+
+_SHAPES: tuple[Shape, ...] = ("circle", "square", "triangle", "diamond", "pentagon", "down")
+_LARGEST, _SMALLEST = 11.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,19 @@ class ParetoPoint:
     """Why a figure is missing."""
 
 
+@dataclass(frozen=True)
+class _Placed:
+    """A point with both figures, and how it is drawn."""
+
+    point: ParetoPoint
+    p50: float
+    accuracy: float
+    radius: float
+    shape: Shape
+    colour: int
+    on_front: bool
+
+
 def pareto(
     points: Sequence[ParetoPoint],
     caption: Caption,
@@ -32,6 +53,105 @@ def pareto(
     higher_is_better: bool = True,
     width: int = WIDE,
 ) -> str:
-    """Accuracy over p50 latency; the size of a mark is that of its files, a step line joins the front."""
-    _ = metric, higher_is_better
-    return absent(caption, "nothing to show", width) if points else ""
+    """Accuracy over p50 latency; the area of a mark is the size of its files, a step line joins the front.
+
+    Better is always up and to the left: an axis of a metric that should be low is turned over.
+    """
+    placed = _placed(points, higher_is_better)
+    missing = [point for point in points if point.p50_ns is None or point.accuracy is None]
+    if not placed:
+        reasons = "; ".join(f"{point.label}: {_lacks(point, metric)}" for point in missing)
+        return absent(caption, f"Nothing has both a latency and {metric}. {reasons}".strip(), width)
+    drawing = Drawing(width)
+    top = legend(drawing, 0, 14, _legend(placed), width) + 24
+    drawing.text(0, top, f"↑ {metric}{'' if higher_is_better else ', lower is better'}", "ew-m", room=width)
+    top += 12
+    bottom = top + (300 if drawing.is_narrow else 330)
+    x, y = _scales(placed, width, top, bottom, higher_is_better)
+    x_axis(drawing, x, top, bottom, time_text)
+    y_axis(drawing, y, x.start, x.end, number_text)
+    drawing.text(x.end, bottom + 34, "← p50 latency", "ew-m", anchor="end")
+    _front(drawing, placed, x, y)
+    labels = Labels(drawing, (x.start, top, x.end, bottom))
+    for one in placed:
+        _mark(drawing, one, x, y, metric)
+        labels.keep_clear(x(one.p50), y(one.accuracy), one.radius + 1)
+    for one in sorted(placed, key=lambda one: not one.on_front):
+        labels.add(x(one.p50), y(one.accuracy), one.radius, one.point.label)
+    end = labels.write(bottom + 54)
+    for point in missing:
+        end = drawing.paragraph(0, end, f"Not drawn: {point.label}, {_lacks(point, metric)}", width)
+    return drawing.svg(caption, end - 6)
+
+
+def _placed(points: Sequence[ParetoPoint], higher_is_better: bool) -> list[_Placed]:
+    known = [(p, p.p50_ns, p.accuracy) for p in points if p.p50_ns is not None and p.accuracy is not None]
+    sign = 1 if higher_is_better else -1
+    kinds = list(dict.fromkeys(point.kind for point, _, _ in known))
+    largest = max((point.size_bytes or 0 for point, _, _ in known), default=0)
+    made = []
+    for point, p50, accuracy in known:
+        beaten = any(
+            a <= p50 and sign * b >= sign * accuracy and (a < p50 or sign * b > sign * accuracy) for _, a, b in known
+        )
+        place = min(kinds.index(point.kind), len(_SHAPES) - 1)
+        radius = _SMALLEST if not point.size_bytes else _LARGEST * math.sqrt(point.size_bytes / largest)
+        made.append(
+            _Placed(point, p50, accuracy, max(radius, _SMALLEST), _SHAPES[place], place + 1, on_front=not beaten)
+        )
+    return made
+
+
+def _scales(
+    placed: Sequence[_Placed], width: int, top: float, bottom: float, higher_is_better: bool
+) -> tuple[Scale, Scale]:
+    times = [v for one in placed for v in (one.p50, *(one.point.p50_ci95 or ()))]
+    accuracies = [v for one in placed for v in (one.accuracy, *(one.point.accuracy_ci95 or ()))]
+    ends = (bottom - 14, top + 14) if higher_is_better else (top + 14, bottom - 14)
+    y = fitted(accuracies, *ends, log=False)
+    return fitted(times, gutter(y, number_text), width - 14), y
+
+
+def _legend(placed: Sequence[_Placed]) -> list[tuple[str, str]]:
+    entries: list[tuple[str, str]] = []
+    kinds: dict[str, list[str]] = {}
+    for one in placed:
+        kinds.setdefault(f"{one.shape} ew-f{one.colour}", []).append(one.point.kind)
+    for key, names in kinds.items():
+        words = ", ".join(dict.fromkeys(name for name in names if name))
+        if words:
+            entries.append((key, words))
+    entries.append(("line ew-l6", "front: nothing is both faster and better"))
+    if any(not one.on_front for one in placed):
+        entries.append(("circle ew-h6", "hollow: off the front"))
+    sizes = sorted({one.point.size_bytes for one in placed if one.point.size_bytes})
+    if sizes:
+        shown = f"largest {size_text(sizes[-1])}" + (f", smallest {size_text(sizes[0])}" if len(sizes) > 1 else "")
+        entries.append(("circle ew-p6", f"area: bytes of its files, {shown}"))
+    return entries
+
+
+def _front(drawing: Drawing, placed: Sequence[_Placed], x: Scale, y: Scale) -> None:
+    corners: list[tuple[float, float]] = []
+    for one in sorted((one for one in placed if one.on_front), key=lambda one: one.p50):
+        if corners:
+            corners.append((x(one.p50), corners[-1][1]))
+        corners.append((x(one.p50), y(one.accuracy)))
+    corners.append((x.end, corners[-1][1]))
+    drawing.polyline(corners, "ew-l6")
+
+
+def _mark(drawing: Drawing, one: _Placed, x: Scale, y: Scale, metric: str) -> None:
+    at, up, css = x(one.p50), y(one.accuracy), f"ew-e{one.colour}"
+    if one.point.p50_ci95:
+        drawing.line(x(one.point.p50_ci95[0]), up, x(one.point.p50_ci95[1]), up, css)
+    if one.point.accuracy_ci95:
+        drawing.line(at, y(one.point.accuracy_ci95[0]), at, y(one.point.accuracy_ci95[1]), css)
+    size = "size unknown" if one.point.size_bytes is None else size_text(one.point.size_bytes)
+    hover = f"{one.point.label}: p50 {time_text(one.p50)}, {metric} {number_text(one.accuracy)}, {size}"
+    drawing.mark(one.shape, at, up, one.radius, f"ew-{'f' if one.on_front else 'h'}{one.colour}", hover=hover)
+
+
+def _lacks(point: ParetoPoint, metric: str) -> str:
+    lacking = [name for name, value in (("p50", point.p50_ns), (metric, point.accuracy)) if value is None]
+    return f"no {' and no '.join(lacking)}" + (f" ({point.note})" if point.note else "")

@@ -2,13 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from edgewright.benchmarks.report.plots.svg import WIDE, Caption, absent
+from edgewright.benchmarks.report.plots.figures import Show, change_text, number_text, signed_text, size_text, time_text
+from edgewright.benchmarks.report.plots.lettering import text_width
+from edgewright.benchmarks.report.plots.rows import bar_panel
+from edgewright.benchmarks.report.plots.scales import fitted
+from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, absent
 from edgewright.benchmarks.trace import TraceStep
+
+_ROW, _GAP = 26.0, 16.0
+_ABSENT = "not measured"
+Value = Callable[[TraceStep], float | None]
 
 
 def waterfall(steps: Sequence[TraceStep], caption: Caption, *, metric: str = "accuracy", width: int = WIDE) -> str:
-    """Three aligned panels, a row for each step; each figure with its change from the step before."""
-    _ = metric
-    return absent(caption, "nothing to show", width) if steps else ""
+    """Three aligned panels, a row for each step; each figure with its change from the last one before it.
+
+    Bars of size and latency begin at zero, with a pale trace of what was there before; accuracy is a place on a line
+    of its own range, and its change is absolute.
+    """
+    if not steps:
+        return absent(caption, "No pass was traced: compile with --trace.", width)
+    drawing = Drawing(width)
+    names = min(max(text_width(step.name) for step in steps) + 14, width * (0.3 if drawing.is_narrow else 0.2))
+    panels: tuple[Callable[[float, float, float], None], ...] = (
+        lambda left, right, top: _bars(drawing, steps, _size, (left, right, top), "size", size_text, "1"),
+        lambda left, right, top: _bars(drawing, steps, _latency, (left, right, top), "p50 latency", time_text, "4"),
+        lambda left, right, top: _places(drawing, steps, (left, right, top), metric),
+    )
+    height = 26 + _ROW * len(steps)
+    if drawing.is_narrow:
+        for place, panel in enumerate(panels):
+            top = place * (height + 14)
+            _names(drawing, steps, names, top)
+            panel(names, width, top)
+        end = len(panels) * (height + 14) - 8
+    else:
+        _names(drawing, steps, names, 0)
+        each = (width - names - 2 * _GAP) / 3
+        for place, panel in enumerate(panels):
+            left = names + place * (each + _GAP)
+            panel(left, left + each, 0)
+        end = height + 6
+    for step in steps:
+        if step.note:
+            end = drawing.paragraph(0, end + 12, f"{step.name}: {step.note}", width) - 12
+    return drawing.svg(caption, end)
+
+
+def _names(drawing: Drawing, steps: Sequence[TraceStep], room: float, top: float) -> None:
+    for place, step in enumerate(steps):
+        y = _middle(top, place)
+        if place:
+            drawing.line(0, y - _ROW / 2, drawing.width, y - _ROW / 2, "ew-grid")
+        drawing.text(0, y + 4, step.name, "" if step.kind == "pass" else "ew-b", room=room - 10)
+
+
+def _bars(
+    drawing: Drawing,
+    steps: Sequence[TraceStep],
+    value: Value,
+    place: tuple[float, float, float],
+    title: str,
+    show: Show,
+    colour: str,
+) -> None:
+    left, right, top = place
+    drawing.text(left, top + 14, title, "ew-m", room=right - left)
+    known = [figure for step in steps if (figure := value(step)) is not None]
+    panel = bar_panel(drawing, known, left, right, show, after=52)
+    before: float | None = None
+    for index, step in enumerate(steps):
+        y, figure = _middle(top, index), value(step)
+        if figure is None:
+            panel.nothing(y, _ABSENT)
+            continue
+        change = "" if before is None else _equal(change_text(before, figure))
+        panel.bar(y, figure, f"ew-f{colour}", before=before, after=change)
+        before = figure
+
+
+def _places(drawing: Drawing, steps: Sequence[TraceStep], place: tuple[float, float, float], metric: str) -> None:
+    left, right, top = place
+    drawing.text(left, top + 14, metric or "accuracy", "ew-m", room=right - left)
+    known = [step.accuracy for step in steps if step.accuracy is not None]
+    words = max((text_width(number_text(value)) for value in known), default=0) + 60
+    scale = fitted(known, left + 6, max(right - words - 12, left + 20), log=False)
+    trail: list[tuple[float, float]] = []
+    for index, step in enumerate(steps):
+        if step.accuracy is not None:
+            trail.append((scale(step.accuracy), _middle(top, index)))
+    drawing.polyline(trail, "ew-l3")
+    before: float | None = None
+    for index, step in enumerate(steps):
+        y = _middle(top, index)
+        if step.accuracy is None:
+            drawing.text(left + 2, y + 4, _ABSENT, "ew-m ew-halo", room=right - left)
+            continue
+        drawing.mark("circle", scale(step.accuracy), y, 4.5, "ew-f3", hover=f"{step.name}: {step.accuracy:.6g}")
+        at = max(right - words, left + 24)
+        drawing.text(at, y + 4, number_text(step.accuracy))
+        if before is not None:
+            at += text_width(number_text(step.accuracy)) + 6
+            change = signed_text(100 * (step.accuracy - before)) if abs(before) <= 1 else ""
+            drawing.text(at, y + 4, _equal(change), "ew-m", room=max(right - at, 0))
+        before = step.accuracy
+
+
+def _middle(top: float, index: int) -> float:
+    return top + 24 + _ROW * (index + 0.5)
+
+
+def _equal(change: str) -> str:
+    return "=" if change.startswith("±0") else change
+
+
+def _size(step: TraceStep) -> float | None:
+    return step.size_bytes
+
+
+def _latency(step: TraceStep) -> float | None:
+    return step.p50_ns
