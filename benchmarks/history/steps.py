@@ -29,8 +29,10 @@ import numpy.typing as npt
 SHORTEST = 3
 """Values on each side of a step: fewer are outliers until more of them come."""
 _PERMUTATIONS = 1999
+_FIRST_LOOK = 100
+"""Permutations that are tried first: they settle most stretches without a step."""
 _AT_ONCE = 200_000
-"""Values that are permuted at a time."""
+"""Values that are permuted at a time, at most."""
 _CLIP = 3.0
 _MAD_TO_SD = 1.4826
 _Values = npt.NDArray[np.float64]
@@ -120,7 +122,7 @@ def _split(stretch: _Values, alpha: float, rng: np.random.Generator) -> tuple[in
     bar = float(found[split]) * (1 - 1e-9)
     as_clear, done = 0, 0
     while done < _PERMUTATIONS:
-        rows = min(max(_AT_ONCE // len(stretch), 1), _PERMUTATIONS - done)
+        rows = min(max(_AT_ONCE // len(stretch), 1), max(4 * done, _FIRST_LOOK), _PERMUTATIONS - done)
         shuffled = rng.permuted(np.tile(clipped, (rows, 1)), axis=1)
         as_clear += int((_differences(shuffled).max(1) >= bar).sum())
         done += rows
