@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import statistics
@@ -11,22 +12,24 @@ from pathlib import Path
 from typing import cast
 
 from edgewright.backends import Artifact, Limits, call_isolated
-from edgewright.benchmarks._run_child import Plan
-from edgewright.benchmarks.machine import Pressure, choose_cpus, pressure
-from edgewright.benchmarks.nvml import Clocks, held_back, reading_of
+from edgewright.benchmarks._attempts import clocks_of, memory_of, run_of, void_reason
+from edgewright.benchmarks._subject import Plan
+from edgewright.benchmarks.energy import Counter, find_counter, measure_energy
+from edgewright.benchmarks.machine import choose_cpus, pressure
+from edgewright.benchmarks.nvml import held_back, this_gpu
 from edgewright.benchmarks.protocol import (
     BATCH_BELOW_NS,
-    DRIFT_LIMIT,
+    ENERGY_SECONDS,
     HUNDRED,
     MOST_ATTEMPTS,
     REPEAT_LIMIT,
-    STOLEN_LIMIT,
     Protocol,
 )
-from edgewright.benchmarks.record import Memory, Run, SampleKind, VoidedRun
-from edgewright.benchmarks.statistics import drift
+from edgewright.benchmarks.record import NO_ENERGY, Energy, Memory, Run, SampleKind, SideReading, VoidedRun
+from edgewright.benchmarks.scenarios import batched
+from edgewright.benchmarks.side import SideSeries
 from edgewright.core.bundle.golden import write_samples
-from edgewright.core.tensors import Array, Feeds, Outputs, TensorSpec
+from edgewright.core.tensors import Feeds, Outputs, TensorSpec
 
 _CHILD = "edgewright.benchmarks._run_child"
 _GRACE_S = 120.0
@@ -34,6 +37,8 @@ _GRACE_S = 120.0
 _PATIENCE = 5.0
 """How many times its expected length a run may take before it counts as hung."""
 _RARELY_S = 1.0
+_FEWEST_BATCHES = 5
+"""Of one run: few, since a batch has many samples, but enough for a median over the runs."""
 ARM = "a"
 """The arm of a session that has only one."""
 
@@ -54,6 +59,8 @@ class Question:
     busy_wait: float = 0.0
     """Share of each inference's time that is waited after it, inside the timed span: a known slowdown, to see that it
     is found."""
+    memory_bytes: int | None = None
+    """What a child may allocate; None is nine tenths of what is free."""
     progress: Callable[[str, float], None] = lambda _what, _share: None
     log: Callable[[str], None] = lambda _line: None
 
@@ -69,11 +76,23 @@ class Warmth:
     """Of one inference."""
     repeat_ratio: float | None
     scrubbed: tuple[str, ...]
+    rate_per_s: float | None = None
+    """Samples that arrive in a second, the same for every run; None where none arrive."""
+    batch: int = 1
+    """Samples in one inference."""
 
     @property
     def sample_kind(self) -> SampleKind:
-        """Whether each inference is stamped, or the mean of several."""
+        """Whether a figure is of one inference, the mean of several, or from a sample's arrival to its answer."""
+        if self.rate_per_s is not None:
+            return "response"
         return "inference" if self.inner == 1 else "batch_mean"
+
+    @property
+    def pace_s(self) -> float:
+        """Seconds a run takes for each of its samples."""
+        pace = self.median_ns / 1e9 / self.batch
+        return pace if self.rate_per_s is None else max(pace, 1 / self.rate_per_s)
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,10 @@ class Measured:
     cpus: tuple[int, ...] | None
     problems: tuple[str, ...] = field(default=())
     """What makes the figures wrong rather than shaky: audits that failed."""
+    side: tuple[SideReading, ...] = ()
+    energy: Energy = NO_ENERGY
+    notes: tuple[str, ...] = ()
+    """What was not done as it was asked for, and why."""
 
 
 def measure(question: Question, folder: Path) -> Measured:
@@ -99,18 +122,30 @@ def measure(question: Question, folder: Path) -> Measured:
     Raises:
         EngineError: the engine cannot be opened, or crashes, hangs or runs out of memory.
     """
-    children = Children(question, folder)
-    question.progress("warming up", 0.0)
-    warmth = children.warm_up()
-    count = question.protocol.preset.runs_for(warmth.median_ns / 1e9)
-    runs = []
-    for order in range(count):
-        question.progress(f"run {order + 1} of {count}", (order + 1) / (count + 2))
-        runs.append(children.run(order, warmth))
-    question.progress("memory", (count + 1) / (count + 2))
-    memory = children.memory(warmth)
-    problems = problems_of(warmth, runs, question.tolerance)
-    return Measured(warmth, tuple(runs), tuple(children.voided), memory, children.plan.cpus, problems)
+    with SideSeries(choose_cpus(question.threads)) as side:
+        children = Children(question, folder, side=side)
+        question.progress("warming up", 0.0)
+        warmth = children.warm_up()
+        count = question.protocol.preset.runs_for(warmth.pace_s)
+        runs = []
+        for order in range(count):
+            question.progress(f"run {order + 1} of {count}", (order + 1) / (count + 3))
+            runs.append(children.run(order, warmth))
+        question.progress("memory", (count + 1) / (count + 3))
+        memory = children.memory(warmth)
+        question.progress("energy", (count + 2) / (count + 3))
+        energy = children.energy(warmth)
+    return Measured(
+        warmth=warmth,
+        runs=tuple(runs),
+        voided=tuple(children.voided),
+        memory=memory,
+        cpus=children.plan.cpus,
+        problems=problems_of(warmth, runs, question.tolerance),
+        side=side.readings,
+        energy=energy,
+        notes=children.notes,
+    )
 
 
 def digest_of_samples(samples: Sequence[Feeds]) -> str:
@@ -120,13 +155,9 @@ def digest_of_samples(samples: Sequence[Feeds]) -> str:
         for name in sorted(feeds):
             array = feeds[name]
             hasher.update(f"{name}\0{array.dtype.name}\0{array.shape}\0".encode("utf-8", "surrogatepass"))
-            hasher.update(_bytes(array))
+            # The address of a Python string is not its content.
+            hasher.update(repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes())
     return hasher.hexdigest()
-
-
-def _bytes(array: Array) -> bytes:
-    # The address of a Python string is not its content.
-    return repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes()
 
 
 class Children:
@@ -136,21 +167,30 @@ class Children:
         question: what is asked.
         folder: an empty one for files the children read.
         arm: what the engine is called in the record.
+        side: the session's side series, whose clock can void a run; None where none is kept.
     """
 
-    def __init__(self, question: Question, folder: Path, arm: str = ARM) -> None:
-        self.question, self.folder, self.arm = question, folder, arm
+    def __init__(self, question: Question, folder: Path, arm: str = ARM, side: SideSeries | None = None) -> None:
+        self.question, self.folder, self.arm, self._side = question, folder, arm, side
         self.voided: list[VoidedRun] = []
-        artifact, expected = question.artifact, question.expected
+        artifact, expected, size = question.artifact, question.expected, question.protocol.scenario.batch
+        samples, unbatched = batched(question.samples, (*artifact.inputs, *artifact.outputs), size)
+        self.notes = (unbatched,) if unbatched else ()
+        self._batch = 1 if unbatched else size
+        if self._batch > 1:
+            expected = None  # one that scales integers by what it sees answers to a batch a little differently
+        if unbatched:
+            question.log(unbatched)
         self.plan = Plan(
             artifact=cast("dict[str, object]", artifact.to_json()),
-            samples=self._written("samples.npz", question.samples, artifact.inputs),
+            samples=self._written("samples.npz", samples, artifact.inputs),
             expected=None if expected is None else self._written("expected.npz", expected, artifact.outputs),
             threads=question.threads,
             cpus=choose_cpus(question.threads),
             windows=question.protocol.windows,
             warm_up=question.protocol.warm_up,
             gpu=question.gpu,
+            scenario=question.protocol.scenario.name,
             busy_wait=question.busy_wait,
         )
 
@@ -161,13 +201,18 @@ class Children:
         taken, seconds = cast("int", answer["inferences"]), cast("float", answer["seconds"])
         if not answer["steady"]:
             self.question.log(f"unsteady: the times did not settle within {seconds:.0f} s of warming up")
+        median_ns = statistics.median(medians) if medians else seconds * 1e9 / max(taken, 1)
+        rate_per_s = self.question.protocol.scenario.rate_for(median_ns)
         return Warmth(
             inferences=taken,
             steady=bool(answer["steady"]),
-            inner=cast("int", answer["inner"]),
-            median_ns=statistics.median(medians) if medians else seconds * 1e9 / max(taken, 1),
+            # What arrives by a schedule is stamped one by one, however short it is.
+            inner=cast("int", answer["inner"]) if rate_per_s is None else 1,
+            median_ns=median_ns,
             repeat_ratio=cast("float | None", answer["repeat_ratio"]),
             scrubbed=tuple(cast("list[str]", answer["scrubbed"])),
+            rate_per_s=rate_per_s,
+            batch=self._batch,
         )
 
     def run(self, order: int, warmth: Warmth) -> Run:
@@ -180,29 +225,66 @@ class Children:
             self.question.log(f"run {order + 1} is void and made again: {reason}")
         return self.attempt(order, warmth)[0]
 
-    def attempt(self, order: int, warmth: Warmth) -> tuple[Run, str | None]:
-        """One run, and what from outside voids it; None where nothing does."""
-        preset = self.question.protocol.preset
+    def attempt(self, order: int, warmth: Warmth, schedule: int | None = None) -> tuple[Run, str | None]:
+        """One run, and what from outside voids it; None where nothing does.
+
+        Args:
+            order: its number in the session.
+            warmth: what warming up found.
+            schedule: the number of its schedule of arrivals, the same for runs that are to be compared; None is
+                ``order``.
+        """
+        protocol = self.question.protocol
         plan = replace(
-            self.plan,
-            inner=warmth.inner,
-            warm_up_inferences=warmth.inferences,
-            inferences=preset.run_inferences,
-            seconds=preset.run_seconds,
+            self._warmed(warmth),
+            inferences=max(_FEWEST_BATCHES, -(-protocol.preset.run_inferences // self._batch)),
+            seconds=protocol.preset.run_seconds,
+            rate_per_s=warmth.rate_per_s,
+            seed=(protocol.scenario.seed, order if schedule is None else schedule),
         )
         expected_s = _expected_seconds(warmth, plan.warm_up_inferences + plan.inferences, plan.seconds)
         before = pressure()
-        answer = self._ask("run_here", plan, expected_s)
+        with contextlib.nullcontext() if self._side is None else self._side.during(self.arm, order):
+            answer = self._ask("run_here", plan, expected_s)
         after = pressure()
-        reason = _void_reason(before, after) or held_back(_clocks_of(answer))
-        run = _run_of(answer, self.arm, order, after.stolen_since(before), disturbed=reason is not None)
+        reason = void_reason(before, after) or held_back(clocks_of(answer))
+        if reason is None and self._side is not None:
+            reason = self._side.clock_fell(cast("int", answer["began_ns"]), cast("int", answer["ended_ns"]))
+        stolen = after.stolen_since(before)
+        run = run_of(answer, self.arm, order, stolen, warmth.rate_per_s, disturbed=reason is not None)
         return run, reason
 
-    def memory(self, warmth: Warmth) -> Memory:
-        """Peak memory, in a process that times nothing."""
-        answer = self._ask("memory_here", self.plan, _expected_seconds(warmth, HUNDRED, 0.0))
-        names = ("import_bytes", "load_bytes", "first_bytes", "hundredth_bytes")
-        return Memory(*(cast("int | None", answer[name]) for name in names))
+    def memory(self, warmth: Warmth, processes: int = 1) -> Memory:
+        """Peak memory, in so many fresh processes that time nothing: the median of each figure."""
+        expected_s = _expected_seconds(warmth, HUNDRED, 0.0)
+        return memory_of([self._ask("memory_here", self.plan, expected_s) for _ in range(processes)])
+
+    def energy(self, warmth: Warmth, counter: Counter | None = None) -> Energy:
+        """Joules per sample, without a pause in a process of its own, after the idle machine's; or why there are none.
+
+        Args:
+            warmth: what warming up found.
+            counter: None looks for the machine's own.
+        """
+        preset = self.question.protocol.preset
+        if not preset.energy:
+            return Energy(reason=f"not measured with the preset {preset.name}: use --preset standard or certify")
+        missing = ""
+        if counter is None:
+            counter, missing = find_counter(gpu=self.question.gpu, nvml=this_gpu())
+        if counter is None:
+            return Energy(reason=missing)
+        plan = replace(self._warmed(warmth), seconds=ENERGY_SECONDS)
+
+        def work() -> tuple[int, int, int]:
+            answer = self._ask("energy_here", plan, _expected_seconds(warmth, plan.warm_up_inferences, plan.seconds))
+            began, ended, inferences = (cast("int", answer[key]) for key in ("began_ns", "ended_ns", "inferences"))
+            return began, ended, inferences * self._batch
+
+        return measure_energy(counter, work)
+
+    def _warmed(self, warmth: Warmth) -> Plan:
+        return replace(self.plan, inner=warmth.inner, warm_up_inferences=warmth.inferences)
 
     def _written(self, name: str, samples: Sequence[Feeds], specs: tuple[TensorSpec, ...]) -> str:
         path = self.folder / f"{self.arm}-{name}"
@@ -218,47 +300,13 @@ class Children:
             {"plan": str(path)},
             engine=self.question.artifact.backend,
             doing="being measured",
-            limits=Limits(deadline_s=_GRACE_S + expected_s, watch_s=_RARELY_S),
+            limits=Limits(_GRACE_S + expected_s, self.question.memory_bytes, _RARELY_S),
         )
         return cast("dict[str, object]", answer)
 
 
-def _clocks_of(answer: dict[str, object]) -> tuple[Clocks, ...]:
-    rows = cast("list[dict[str, object]]", answer["clocks"])
-    return tuple(reading_of(row) for row in rows)
-
-
-def _run_of(answer: dict[str, object], arm: str, order: int, stolen: float, *, disturbed: bool) -> Run:
-    medians = tuple(cast("list[float]", answer["window_medians"]))
-    device = answer["device_ns"]
-    flags = {"disturbed": disturbed, "drift": abs(drift(medians)) > DRIFT_LIMIT}
-    return Run(
-        arm=arm,
-        order=order,
-        ns=tuple(cast("list[int]", answer["ns"])),
-        window_medians=medians,
-        import_ns=cast("int", answer["import_ns"]),
-        load_ns=cast("int", answer["load_ns"]),
-        first_ns=cast("int", answer["first_ns"]),
-        stolen=round(stolen, 6),
-        audited=cast("int", answer["audited"]),
-        audit_error=cast("float | None", answer["audit_error"]),
-        flags=tuple(name for name, up in flags.items() if up),
-        device_ns=None if device is None else tuple(cast("list[int]", device)),
-        clocks=_clocks_of(answer) or None,
-    )
-
-
-def _void_reason(before: Pressure, after: Pressure) -> str | None:
-    stolen = after.stolen_since(before)
-    if stolen > STOLEN_LIMIT:
-        return f"the hypervisor took {stolen:.1%} of the processor time"
-    if after.throttled > before.throttled:
-        return "the processor throttled itself"
-    return None
-
-
 def problems_of(warmth: Warmth, runs: Sequence[Run], tolerance: float) -> tuple[str, ...]:
+    """The audits that failed, a line each."""
     found = []
     for run in runs:
         if run.audit_error is None or run.audit_error > tolerance:
@@ -272,4 +320,7 @@ def problems_of(warmth: Warmth, runs: Sequence[Run], tolerance: float) -> tuple[
 
 
 def _expected_seconds(warmth: Warmth, inferences: int, seconds: float) -> float:
-    return _PATIENCE * (seconds + inferences * max(warmth.median_ns, BATCH_BELOW_NS / 10) / 1e9)
+    pace = max(warmth.median_ns, BATCH_BELOW_NS / 10) / 1e9 + (
+        0.0 if warmth.rate_per_s is None else 1 / warmth.rate_per_s
+    )
+    return _PATIENCE * (seconds + inferences * pace)

@@ -115,6 +115,12 @@ class Nvml:
         )
         return None if reading == Clocks(None, None, None, None) else reading
 
+    def energy_mj(self) -> int | None:
+        """Millijoules that the board has taken since its driver was loaded; None where it does not count them."""
+        value = ctypes.c_ulonglong()
+        said = self._device and self._call("nvmlDeviceGetTotalEnergyConsumption", self._device, ctypes.byref(value))
+        return value.value if said else None
+
     def _find(self, visible: str) -> ctypes.c_void_p | None:
         if not self._call("nvmlInit_v2"):
             return None

@@ -28,8 +28,6 @@ HUNDRED = 100
 """The inference after which memory is read a last time."""
 CPU_CLOCK_DROP_LIMIT = 0.05
 """A run is void when the cores' clock in its second half lies more than this share below that in its first."""
-MEMORY_PROCESSES = 3
-"""Memory that a limit is held against is the median of so many fresh processes."""
 ENERGY_SECONDS, IDLE_SECONDS = 30.0, 10.0
 """How long inferences without a pause are counted at least, and the idle machine before them."""
 SLOW_FACTOR = 4.0

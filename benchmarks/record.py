@@ -181,6 +181,9 @@ class Energy:
     """What the counter counted just before, with nothing running."""
 
 
+NO_ENERGY = Energy()
+
+
 @dataclass(frozen=True)
 class SideReading:
     """What the machine said of itself about once a second; None for what it does not say."""
@@ -246,7 +249,7 @@ class Record:
     status: Status
     notes: tuple[str, ...]
     """What makes the figures shaky, and what was not measured and why."""
-    energy: Energy = Energy()
+    energy: Energy = NO_ENERGY
     comparison: Comparison | None = None
     side: tuple[SideReading, ...] = ()
     """A 1 Hz series of clocks and temperatures, where they can be read."""

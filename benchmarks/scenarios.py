@@ -116,14 +116,28 @@ def is_overloaded(rate_per_s: float, busy_ns: int, served: int, unserved: int) -
     return unserved > 0 or rate_per_s * busy_ns / max(served, 1) / 1e9 >= 1
 
 
-def why_not_batched(
-    inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], samples: Sequence[Feeds]
-) -> str | None:
-    """What keeps samples from being put together along the first axis; None where nothing does."""
-    first = {spec.shape[0] if spec.shape else -1 for spec in (*inputs, *outputs)}
-    for spec in (*inputs, *outputs):
+def batched(samples: Sequence[Feeds], specs: Sequence[TensorSpec], size: int) -> tuple[Sequence[Feeds], str]:
+    """Batches of ``size`` samples and no reason, or the samples as they are and why they cannot be put together.
+
+    Args:
+        samples: the inputs of single samples.
+        specs: all inputs and outputs of the model.
+        size: samples in a batch.
+    """
+    if size == 1:
+        return samples, ""
+    if why := why_not_batched(specs, samples):
+        return samples, f"samples run one after the other, not in batches of {size}: {why}"
+    return batches(samples, size), ""
+
+
+def why_not_batched(specs: Sequence[TensorSpec], samples: Sequence[Feeds]) -> str | None:
+    """What keeps samples from being put together along the first axis of all tensors; None where nothing does."""
+    first = set()
+    for spec in specs:
         if not spec.shape or isinstance(spec.shape[0], int):
             return f"the first axis of '{spec.name}' is fixed ({spec.shape_text})"
+        first.add(spec.shape[0])
     if len(first) > 1:
         return f"the first axes of its tensors are different ones ({', '.join(sorted(map(str, first)))})"
     if any(array.shape[0] != 1 for one in samples for array in one.values()):

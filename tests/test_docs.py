@@ -57,6 +57,7 @@ def test_the_record() -> None:
 
     kinds = (record.Record, record.Subject, record.Target, record.ProtocolUsed, record.Run, record.VoidedRun)
     kinds += (record.Summary, record.Memory, record.AccuracyFound, Machine, Outliers, Percentile, GpuLimits, Clocks)
+    kinds += (record.Energy, record.SideReading, record.Comparison)
     assert missing(names(*kinds), "record.md") == set()
 
 
