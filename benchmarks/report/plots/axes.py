@@ -29,7 +29,7 @@ def x_axis(
     drawing.line(min(scale.start, scale.end), bottom, max(scale.start, scale.end), bottom, "ew-axis")
 
 
-def y_axis(drawing: Drawing, scale: Scale, left: float, right: float, show: Show, *, room: float = 44) -> None:
+def y_axis(drawing: Drawing, scale: Scale, left: float, right: float, show: Show, *, room: float = 40) -> None:
     """Grid lines from ``left`` to ``right`` and the ticks' figures left of them; ``room`` pixels between two."""
     for tick in scale.ticks(room):
         y = scale(tick)
@@ -37,7 +37,7 @@ def y_axis(drawing: Drawing, scale: Scale, left: float, right: float, show: Show
         drawing.text(left - 6, y + 4, show(tick), "ew-s", anchor="end", room=left - 6)
 
 
-def gutter(scale: Scale, show: Show, *, room: float = 44) -> float:
+def gutter(scale: Scale, show: Show, *, room: float = 40) -> float:
     """Pixels that the figures of a y axis need on its left."""
     return max((text_width(show(tick), SMALL) for tick in scale.ticks(room)), default=0) + 10
 

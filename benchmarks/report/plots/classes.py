@@ -34,13 +34,13 @@ def classes(rows: Sequence[ClassDelta], caption: Caption, *, top: int = 20, widt
     ticks = [tick for tick in scale.ticks(64) if 0 <= tick <= 1 or max(row.value for row in shown) > 1]
     x_axis(drawing, scale, start, bottom, number_text, ticks=ticks)
     for place, row in enumerate(shown):
-        _row(drawing, row, scale, start + each * place, each, names)
+        _row(drawing, row, scale, y=start + each * place, height=each, names=names)
     drawing.text(scale.end, bottom + 34, "share of right answers →", "ew-m", anchor="end")
     end = drawing.paragraph(0, bottom + 56, _others(rows, moved, len(shown)), width)
     return drawing.svg(caption, end - 6)
 
 
-def _row(drawing: Drawing, row: ClassDelta, scale: Scale, y: float, height: float, names: float) -> None:
+def _row(drawing: Drawing, row: ClassDelta, scale: Scale, *, y: float, height: float, names: float) -> None:
     middle = y + height - 9
     points = signed_text(100 * _delta(row), " points")
     if names:

@@ -61,7 +61,7 @@ def distribution(series: Sequence[LatencySeries], caption: Caption, *, width: in
         _names(drawing, one, foot, label, right)
         if one.values_ns or one.percentiles:
             drawing.line(scale.start, foot, scale.end, foot, "ew-grid")
-            _ridge(drawing, one, scale, foot, 30 if drawing.is_narrow else row - 10, place)
+            _ridge(drawing, one, scale, foot, height=30 if drawing.is_narrow else row - 10)
             _percentiles(drawing, one, scale, foot)
         else:
             drawing.text(scale.start + 4, foot - 4, _why(one), "ew-m ew-halo", room=right - scale.start)
@@ -99,21 +99,20 @@ def _names(drawing: Drawing, one: LatencySeries, foot: float, label: float, righ
         drawing.text(right + 10, foot - 3 - 16 * (len(shown) - 1 - line), words, "ew-m", room=140)
 
 
-def _ridge(drawing: Drawing, one: LatencySeries, scale: Scale, foot: float, height: float, place: int) -> None:
+def _ridge(drawing: Drawing, one: LatencySeries, scale: Scale, foot: float, *, height: float) -> None:
     weighted = one.weighted
     if not weighted:
         return
-    colour = place % 6 + 1
     if len({value for value, _ in weighted}) < _FEWEST:
         most = max(count for _, count in weighted)
         for value, count in weighted:
-            drawing.line(scale(value), foot, scale(value), foot - height * (0.3 + 0.7 * count / most), f"ew-e{colour}")
+            drawing.line(scale(value), foot, scale(value), foot - height * (0.3 + 0.7 * count / most), "ew-e1")
         return
     points = _density([(scale(value), count) for value, count in weighted])
     most = max(share for _, share in points)
     outline = [(x, foot - height * share / most) for x, share in points]
-    drawing.polyline([(points[0][0], foot), *outline, (points[-1][0], foot)], f"ew-p{colour}", closed=True)
-    drawing.polyline(outline, f"ew-l{colour}")
+    drawing.polyline([(points[0][0], foot), *outline, (points[-1][0], foot)], "ew-p1", closed=True)
+    drawing.polyline(outline, "ew-l1")
 
 
 def _density(weighted: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -48,6 +48,8 @@ class _Columns:
     left: float
     right: float
     row: float
+    figures: float
+    """Room for the figures right of the plot."""
 
 
 def forest(rows: Sequence[ForestRow], caption: Caption, *, delta: float = 0.02, width: int = WIDE) -> str:
@@ -74,9 +76,10 @@ def forest(rows: Sequence[ForestRow], caption: Caption, *, delta: float = 0.02, 
 
 def _columns(drawing: Drawing, rows: Sequence[ForestRow]) -> _Columns:
     if drawing.is_narrow:
-        return _Columns(0, 12, drawing.width - 12, 46)
+        return _Columns(0, 12, drawing.width - 12, 46, 0)
     label = min(max(text_width(row.label) for row in rows) + 14, drawing.width * 0.3)
-    return _Columns(label, label, drawing.width - 205, 28)
+    figures = max(text_width(_figures(row)) for row in rows) + 12
+    return _Columns(label, label, drawing.width - figures - 112, 28, figures)
 
 
 def _scale(rows: Sequence[ForestRow], delta: float, columns: _Columns) -> Scale:
@@ -113,9 +116,9 @@ def _row(drawing: Drawing, row: ForestRow, columns: _Columns, scale: Scale, y: f
         drawing.text(drawing.width, y + 14, verdict, anchor="end")
     else:
         drawing.text(0, middle + 4, row.label, room=columns.label - 10)
-        drawing.text(columns.right + 12, middle + 4, figures, "ew-m", room=108)
-        drawing.mark(shape, columns.right + 126, middle, 4.5, css)
-        drawing.text(columns.right + 136, middle + 4, verdict, room=70)
+        drawing.text(columns.right + 12, middle + 4, figures, "ew-m", room=columns.figures)
+        drawing.mark(shape, drawing.width - 90, middle, 4.5, css)
+        drawing.text(drawing.width - 80, middle + 4, verdict, room=80)
     if row.drawn is None:
         at = columns.left + 8
         drawing.text(at, middle + 4, _why(row), "ew-m ew-halo", room=columns.right - at)
@@ -132,7 +135,7 @@ def _row(drawing: Drawing, row: ForestRow, columns: _Columns, scale: Scale, y: f
 def _figures(row: ForestRow) -> str:
     if row.drawn is None:
         return "—"
-    interval = f" ({row.ci95[0]:.3f} to {row.ci95[1]:.3f})" if row.ci95 and max(row.ci95) < 100 else ""
+    interval = f"  {row.ci95[0]:.3f}\N{EN DASH}{row.ci95[1]:.3f}" if row.ci95 and max(row.ci95) < 100 else ""
     return f"{number_text(float(f'{row.drawn:.3g}')) if row.drawn >= 100 else f'{row.drawn:.3f}'}{interval}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,7 @@ from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, absen
 
 Unit = Literal["ns", "bytes", "number"]
 _SHOW: dict[Unit, Show] = {"ns": time_text, "bytes": size_text, "number": number_text}
+_HASH = re.compile("[0-9a-f]{8,}")
 _ROOM = 62.0
 """Pixels for the name of a commit."""
 
@@ -53,7 +55,7 @@ def history(
         return absent(caption, f"No commit has a figure of {metric}.", width)
     show = _SHOW[unit]
     drawing = Drawing(width)
-    top = legend(drawing, 0, 14, _legend(steps, metric), width) + 34
+    top = legend(drawing, 0, 14, _legend(steps, metric), width) + (34 if steps else 10)
     bottom = top + (200 if drawing.is_narrow else 230)
     levels = [value for step in steps for value in (step.before, step.after)]
     figures = [v for _, point, value in known for v in (value, *(point.ci95 or ()))]
@@ -125,7 +127,13 @@ def _commits(
         if all(abs(middle - other) >= _ROOM + 4 for other in taken):
             taken.append(middle)
             commit = points[index].commit
-            drawing.text(middle, y, elided(commit[:9], _ROOM, SMALL), "ew-s", anchor="middle")
+            drawing.text(
+                middle,
+                y,
+                elided(commit[:8] if _HASH.fullmatch(commit) else commit, _ROOM, SMALL),
+                "ew-s",
+                anchor="middle",
+            )
 
 
 def _why(point: HistoryPoint) -> str:

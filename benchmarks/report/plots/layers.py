@@ -30,13 +30,13 @@ def layers(rows: Sequence[LayerTrace], caption: Caption, *, top: int = 16, width
     total = sum(row.time_ns or 0.0 for row in rows)
     names = 0.0 if drawing.is_narrow else min(max(text_width(row.name) for row in chosen) + 14, width * 0.34)
     error, time = _panels(drawing, chosen, rest, names)
-    drawing.text(names, y, "error, of outputs at most 1", "ew-m", room=error.right - names)
+    drawing.text(names, y, "largest error / max(1, largest output)", "ew-m", room=error.right - names)
     drawing.text(error.right + _GAP, y, "time, by the engine's profile", "ew-m", room=width - error.right - _GAP)
     y += 8
     for row in chosen:
-        y = _row(drawing, row, error, time, y, names, total)
+        y = _row(drawing, row, error, time, y=y, names=names, total=total)
     if rest:
-        y = _rest(drawing, rest, error, time, y, names, total)
+        y = _rest(drawing, rest, error, time, y=y, names=names, total=total)
     return drawing.svg(caption, y + 4)
 
 
@@ -75,7 +75,7 @@ def _panels(
 
 
 def _row(
-    drawing: Drawing, row: LayerTrace, error: BarPanel, time: BarPanel, y: float, names: float, total: float
+    drawing: Drawing, row: LayerTrace, error: BarPanel, time: BarPanel, *, y: float, names: float, total: float
 ) -> float:
     bars = _head(drawing, row.name, f"{row.op}, {row.precision}", y, names)
     look = "f" if "int" in row.precision else "h"
@@ -95,6 +95,7 @@ def _rest(
     rest: Sequence[LayerTrace],
     error: BarPanel,
     time: BarPanel,
+    *,
     y: float,
     names: float,
     total: float,
@@ -126,7 +127,10 @@ def _head(drawing: Drawing, name: str, details: str, y: float, names: float) -> 
 
 
 def _share(value: float, total: float) -> str:
-    return f"{100 * value / total:.0f} %" if total > 0 else ""
+    if total <= 0:
+        return ""
+    share = 100 * value / total
+    return "<1 %" if 0 < share < 1 else f"{share:.0f} %"
 
 
 def _error_text(value: float) -> str:

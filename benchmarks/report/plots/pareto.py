@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from edgewright.benchmarks.report.plots.axes import gutter, legend, x_axis, y_axis
 from edgewright.benchmarks.report.plots.figures import number_text, size_text, time_text
@@ -14,6 +15,8 @@ from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, Shape
 
 _SHAPES: tuple[Shape, ...] = ("circle", "square", "triangle", "diamond", "pentagon", "down")
 _LARGEST, _SMALLEST = 11.0, 4.0
+_MOST_NAMED = 10
+"""With more points than this every mark has a number, and the names are listed below."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +74,24 @@ def pareto(
     x_axis(drawing, x, top, bottom, time_text)
     y_axis(drawing, y, x.start, x.end, number_text)
     drawing.text(x.end, bottom + 34, "← p50 latency", "ew-m", anchor="end")
-    _front(drawing, placed, x, y)
     labels = Labels(drawing, (x.start, top, x.end, bottom))
+    corners = _front(placed, x, y)
+    drawing.polyline(corners, "ew-l6")
+    for start, end in pairwise(corners):
+        labels.avoid(*start, *end)
     for one in placed:
+        for start, end in _whiskers(one, x, y):
+            drawing.line(*start, *end, f"ew-e{one.colour}")
+            labels.avoid(*start, *end)
+    for one in sorted(placed, key=lambda one: -one.radius):
         _mark(drawing, one, x, y, metric)
         labels.keep_clear(x(one.p50), y(one.accuracy), one.radius + 1)
-    for one in sorted(placed, key=lambda one: not one.on_front):
-        labels.add(x(one.p50), y(one.accuracy), one.radius, one.point.label)
-    end = labels.write(bottom + 54)
+    for one in sorted(placed, key=lambda one: one.p50):
+        labels.add(x(one.p50), y(one.accuracy), one.radius, one.point.label, by_number=len(placed) > _MOST_NAMED)
+    base = labels.write(bottom + 54)
     for point in missing:
-        end = drawing.paragraph(0, end, f"Not drawn: {point.label}, {_lacks(point, metric)}", width)
-    return drawing.svg(caption, end - 6)
+        base = drawing.paragraph(0, base, f"Not drawn: {point.label}, {_lacks(point, metric)}", width)
+    return drawing.svg(caption, base - 6)
 
 
 def _placed(points: Sequence[ParetoPoint], higher_is_better: bool) -> list[_Placed]:
@@ -131,22 +141,28 @@ def _legend(placed: Sequence[_Placed]) -> list[tuple[str, str]]:
     return entries
 
 
-def _front(drawing: Drawing, placed: Sequence[_Placed], x: Scale, y: Scale) -> None:
+def _front(placed: Sequence[_Placed], x: Scale, y: Scale) -> list[tuple[float, float]]:
     corners: list[tuple[float, float]] = []
     for one in sorted((one for one in placed if one.on_front), key=lambda one: one.p50):
         if corners:
             corners.append((x(one.p50), corners[-1][1]))
         corners.append((x(one.p50), y(one.accuracy)))
     corners.append((x.end, corners[-1][1]))
-    drawing.polyline(corners, "ew-l6")
+    return corners
+
+
+def _whiskers(one: _Placed, x: Scale, y: Scale) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    at, up, point = x(one.p50), y(one.accuracy), one.point
+    found = []
+    if point.p50_ci95 is not None:
+        found.append(((x(point.p50_ci95[0]), up), (x(point.p50_ci95[1]), up)))
+    if point.accuracy_ci95 is not None:
+        found.append(((at, y(point.accuracy_ci95[0])), (at, y(point.accuracy_ci95[1]))))
+    return found
 
 
 def _mark(drawing: Drawing, one: _Placed, x: Scale, y: Scale, metric: str) -> None:
-    at, up, css = x(one.p50), y(one.accuracy), f"ew-e{one.colour}"
-    if one.point.p50_ci95:
-        drawing.line(x(one.point.p50_ci95[0]), up, x(one.point.p50_ci95[1]), up, css)
-    if one.point.accuracy_ci95:
-        drawing.line(at, y(one.point.accuracy_ci95[0]), at, y(one.point.accuracy_ci95[1]), css)
+    at, up = x(one.p50), y(one.accuracy)
     size = "size unknown" if one.point.size_bytes is None else size_text(one.point.size_bytes)
     hover = f"{one.point.label}: p50 {time_text(one.p50)}, {metric} {number_text(one.accuracy)}, {size}"
     drawing.mark(one.shape, at, up, one.radius, f"ew-{'f' if one.on_front else 'h'}{one.colour}", hover=hover)

@@ -22,13 +22,26 @@ class BarPanel:
     right: float
     show: Show
 
-    def bar(self, y: float, value: float, css: str, *, before: float | None = None, after: str = "") -> None:
+    def bar(
+        self,
+        y: float,
+        value: float,
+        css: str,
+        *,
+        before: float | None = None,
+        interval: tuple[float, float] | None = None,
+        after: str = "",
+    ) -> None:
         """A bar around ``y``; ``before`` leaves a pale trace of another value, ``after`` follows the figure."""
         zero, end = self.scale(0), self.scale(value)
         if before is not None and before > value:
             self.drawing.rect(zero, y - 6, self.scale(before) - zero, 12, "ew-p6")
         self.drawing.rect(min(zero, end), y - 6, max(abs(end - zero), 0.75), 12, css)
         at = max(zero, end) if before is None else max(zero, end, self.scale(before))
+        if interval is not None:
+            low, high = self.scale(interval[0]), self.scale(interval[1])
+            self.drawing.line(low, y, high, y, "ew-one")
+            at = max(at, high)
         figure = self.show(value)
         self.drawing.text(at + _GAP, y + 4, figure, room=self.right - at - _GAP)
         if after:

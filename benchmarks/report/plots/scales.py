@@ -68,7 +68,7 @@ def fitted(
 
 
 def _linear_ticks(low: float, high: float, most: int) -> tuple[float, ...]:
-    rough = (high - low) / most
+    rough = (high - low) / most * 0.8  # a step that is a little close looks better than one twice as wide
     if rough <= 0 or not math.isfinite(rough):
         return ()
     power = 10.0 ** math.floor(math.log10(rough)) if rough > 1e-300 else rough

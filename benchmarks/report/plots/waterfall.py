@@ -27,8 +27,12 @@ def waterfall(steps: Sequence[TraceStep], caption: Caption, *, metric: str = "ac
     drawing = Drawing(width)
     names = min(max(text_width(step.name) for step in steps) + 14, width * (0.3 if drawing.is_narrow else 0.2))
     panels: tuple[Callable[[float, float, float], None], ...] = (
-        lambda left, right, top: _bars(drawing, steps, _size, (left, right, top), "size", size_text, "1"),
-        lambda left, right, top: _bars(drawing, steps, _latency, (left, right, top), "p50 latency", time_text, "4"),
+        lambda left, right, top: _bars(
+            drawing, steps, _size, (left, right, top), title="size", show=size_text, colour="1"
+        ),
+        lambda left, right, top: _bars(
+            drawing, steps, _latency, (left, right, top), title="p50 latency", show=time_text, colour="4"
+        ),
         lambda left, right, top: _places(drawing, steps, (left, right, top), metric),
     )
     height = 26 + _ROW * len(steps)
@@ -64,6 +68,7 @@ def _bars(
     steps: Sequence[TraceStep],
     value: Value,
     place: tuple[float, float, float],
+    *,
     title: str,
     show: Show,
     colour: str,
@@ -71,6 +76,8 @@ def _bars(
     left, right, top = place
     drawing.text(left, top + 14, title, "ew-m", room=right - left)
     known = [figure for step in steps if (figure := value(step)) is not None]
+    if value is _latency:
+        known += [step.p50_ci95[1] for step in steps if step.p50_ci95 is not None]
     panel = bar_panel(drawing, known, left, right, show, after=52)
     before: float | None = None
     for index, step in enumerate(steps):
@@ -79,35 +86,46 @@ def _bars(
             panel.nothing(y, _ABSENT)
             continue
         change = "" if before is None else _equal(change_text(before, figure))
-        panel.bar(y, figure, f"ew-f{colour}", before=before, after=change)
+        interval = step.p50_ci95 if value is _latency else None
+        panel.bar(y, figure, f"ew-f{colour}", before=before, interval=interval, after=change)
         before = figure
 
 
 def _places(drawing: Drawing, steps: Sequence[TraceStep], place: tuple[float, float, float], metric: str) -> None:
     left, right, top = place
-    drawing.text(left, top + 14, metric or "accuracy", "ew-m", room=right - left)
     known = [step.accuracy for step in steps if step.accuracy is not None]
-    words = max((text_width(number_text(value)) for value in known), default=0) + 60
-    scale = fitted(known, left + 6, max(right - words - 12, left + 20), log=False)
+    in_points = all(abs(value) <= 1 for value in known)
+    title = f"{metric or 'accuracy'}, change in points" if in_points else metric
+    drawing.text(left, top + 14, title, "ew-m", room=right - left)
+    words = max((text_width(number_text(value)) for value in known), default=0)
+    column = max(right - words - 46, left + 24)
+    scale = fitted(known, left + 6, max(column - 14, left + 18), log=False)
     trail: list[tuple[float, float]] = []
     for index, step in enumerate(steps):
-        if step.accuracy is not None:
+        if step.accuracy is None:
+            drawing.polyline(trail, "ew-l3")
+            trail = []
+        else:
             trail.append((scale(step.accuracy), _middle(top, index)))
     drawing.polyline(trail, "ew-l3")
     before: float | None = None
     for index, step in enumerate(steps):
         y = _middle(top, index)
         if step.accuracy is None:
-            drawing.text(left + 2, y + 4, _ABSENT, "ew-m ew-halo", room=right - left)
+            drawing.text(left + 2, y + 4, _ABSENT, "ew-m", room=right - left)
             continue
         drawing.mark("circle", scale(step.accuracy), y, 4.5, "ew-f3", hover=f"{step.name}: {step.accuracy:.6g}")
-        at = max(right - words, left + 24)
-        drawing.text(at, y + 4, number_text(step.accuracy))
+        drawing.text(column, y + 4, number_text(step.accuracy), room=right - column)
         if before is not None:
-            at += text_width(number_text(step.accuracy)) + 6
-            change = signed_text(100 * (step.accuracy - before)) if abs(before) <= 1 else ""
-            drawing.text(at, y + 4, _equal(change), "ew-m", room=max(right - at, 0))
+            change = _difference(step.accuracy - before, in_points)
+            drawing.text(right, y + 4, change, "ew-m", anchor="end", room=max(right - column - words - 6, 0))
         before = step.accuracy
+
+
+def _difference(value: float, in_points: bool) -> str:
+    if value == 0:
+        return "="
+    return signed_text(100 * value) if in_points else number_text(value)
 
 
 def _middle(top: float, index: int) -> float:
