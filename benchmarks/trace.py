@@ -7,14 +7,18 @@ processes), accuracies in the metric's own unit on the samples that prove. A fig
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Literal
+from types import NoneType, UnionType
+from typing import Literal, cast, get_args, get_origin, get_type_hints
 
-from edgewright.benchmarks.record import append_to
+from edgewright.benchmarks.record import append_to, read_document
+from edgewright.core.errors import BadInputError
 
 SCHEMA = "edgewright.trace/1"
+_REMEDY = "Compile with --trace again, or take this entry out of the file."
 StepKind = Literal["original", "pass", "engine"]
 
 
@@ -48,6 +52,9 @@ class LayerTrace:
     """Median time by the engine's own profile; a layer fused into another has none."""
     reason: str = ""
     """Why it stayed float, or has no figure."""
+    noise: float | None = None
+    """``|compiled - float| / |float|``, norms over all elements of all samples: what most values lose, where ``error``
+    is the worst one's."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,10 @@ class Flips:
     gained: int
     """Wrong before, right after."""
     changed: int
-    """Another answer, wrong both times; or, without labels, simply another answer."""
+    """Another answer, wrong both times; or, where ``labelled`` is False, simply another answer."""
     lost_samples: tuple[int, ...] = ()
-    """Places of the first of them in the data, for a look at what they are."""
+    """Places of the first of them in the data as it was given, for a look at what they are."""
+    labelled: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,8 @@ class Trace:
     classes: tuple[ClassDelta, ...]
     flips: Flips | None
     notes: tuple[str, ...] = ()
+    samples: int | None = None
+    """Over how many samples the layers' errors are."""
     created: str | None = None
     """UTC."""
     schema: str = SCHEMA
@@ -100,6 +110,29 @@ class Trace:
     def to_json(self) -> Mapping[str, object]:
         """The JSON object of the schema."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> Trace:
+        """Reads what :meth:`to_json` wrote, by this version or a later one of the major version 1: keys that are not
+        known are ignored, those that are missing are as if nothing had been measured.
+
+        Raises:
+            BadInputError: when a key holds something of another kind, or the schema is another.
+        """
+        schema = data.get("schema")
+        if schema != SCHEMA and not str(schema).startswith(f"{SCHEMA}."):
+            raise BadInputError(f"a trace has the schema {schema!r:.80}, not '{SCHEMA}'", _REMEDY)
+        return cast("Trace", _read(cls, {**data, "schema": SCHEMA}, "trace"))
+
+
+def read_traces(path: Path) -> list[Trace]:
+    """The traces in a file of records, oldest first; none when there is no file.
+
+    Raises:
+        BadInputError, IOFailureError: as :func:`edgewright.benchmarks.record.read_document`, and for a broken trace.
+    """
+    listed = read_document(path).get("traces", [])
+    return [Trace.from_json(one) for one in cast("list[Mapping[str, object]]", listed)]
 
 
 def append_trace(path: Path, trace: Trace) -> None:
@@ -109,3 +142,57 @@ def append_trace(path: Path, trace: Trace) -> None:
         BadInputError, CannotWriteError, IOFailureError: as :func:`edgewright.benchmarks.record.append_record`.
     """
     append_to(path, "traces", trace.to_json())
+
+
+def _read(kind: type, data: object, where: str) -> object:
+    """A dataclass of this module from its JSON object."""
+    if not isinstance(data, Mapping):
+        raise BadInputError(f"{where} is {_shown(data)}, not an object", _REMEDY)
+    hints = get_type_hints(kind)
+    found = {}
+    for item in fields(kind):
+        if data.get(item.name) is not None:
+            found[item.name] = _value(hints[item.name], data[item.name], f"{where}.{item.name}")
+        elif item.default is MISSING:
+            found[item.name] = _nothing(hints[item.name])
+    return kind(**found)
+
+
+def _value(hint: object, value: object, where: str) -> object:
+    """``value`` as the annotation ``hint`` wants it, which JSON has as an object, a list, a word or a number."""
+    choices = [one for one in get_args(hint) if one is not NoneType] if get_origin(hint) is UnionType else [hint]
+    kind = choices[0]
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            raise BadInputError(f"{where} is {_shown(value)}, not a list", _REMEDY)
+        parts = get_args(kind)
+        if Ellipsis not in parts and len(parts) != len(value):
+            raise BadInputError(f"{where} has {len(value)} entries, not {len(parts)}", _REMEDY)
+        return tuple(_value(parts[0], one, f"{where}[{place}]") for place, one in enumerate(value))
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise BadInputError(f"{where} is {_shown(value)}, none of {', '.join(get_args(kind))}", _REMEDY)
+        return value
+    if isinstance(kind, type) and is_dataclass(kind):
+        return _read(kind, value, where)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is float and number and math.isfinite(cast("float", value)):
+        return float(cast("float", value))
+    if kind in (str, int, bool) and type(value) is kind:
+        return value
+    raise BadInputError(f"{where} is {_shown(value)}, which it cannot be", _REMEDY)
+
+
+def _nothing(hint: object) -> object:
+    """What stands for a missing value: None where that is allowed, an empty list, word or number elsewhere."""
+    if get_origin(hint) is UnionType:
+        return None
+    if get_origin(hint) is tuple:
+        return ()
+    if get_origin(hint) is Literal:
+        return get_args(hint)[0]
+    return {str: "", bool: True, int: 0, float: 0.0}[cast("type", hint)]
+
+
+def _shown(value: object) -> str:
+    return f"{value!r:.60}"

@@ -125,6 +125,14 @@ class Tunable(ABC):
     def damage(self, model: OnnxModel, site: Site) -> list[LayerDamage]:
         """The layers of ``model`` that the pass would change, worst first, measured on a few calibration samples."""
 
+    def float_twin(self, model: OnnxModel, site: Site) -> OnnxModel:
+        """What the pass's result is compared with tensor by tensor: ``model`` in float, as the pass prepares it.
+
+        A pass that moves factors from one tensor to another gives the model in which they are moved already.
+        """
+        del site
+        return model
+
 
 def _plain(value: object) -> object:
     if isinstance(value, frozenset | set):

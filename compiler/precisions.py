@@ -121,7 +121,7 @@ def typed_precisions(model: OnnxModel, notes: Sequence[Note] = ()) -> PrecisionS
     for item in counted_nodes(model):
         if item.node.name and item.macs:
             products[item.node.name] = item.macs
-        precision = _precision(item.node)
+        precision = written_precision(item.node)
         operators[precision] += 1
         complete = complete and item.macs is not None
         macs[precision] += item.macs or 0
@@ -141,10 +141,11 @@ def typed_precisions(model: OnnxModel, notes: Sequence[Note] = ()) -> PrecisionS
     )
 
 
-def _precision(node: ir.Node) -> str:
+def written_precision(node: ir.Node) -> str:
+    """The precision in which ``node``, which multiplies, is written: ``int8``, ``fp8``, ``fp16``, ``fp32``, ..."""
     if node.op_type in _INTEGER_KINDS:
         return "int8"
-    codes = {_codes_behind(value) for value in _operands(node)}
+    codes = {codes_behind(value) for value in _operands(node)}
     if len(codes) == 1 and (found := codes.pop()) is not None:
         return found
     for value in (*node.outputs, *node.inputs):
@@ -158,7 +159,7 @@ def _operands(node: ir.Node) -> Iterator[ir.Value | None]:
     yield from (input_at(node, index) for index in range(3 if node.op_type in _RECURRENT else 2))
 
 
-def _codes_behind(value: ir.Value | None) -> str | None:
+def codes_behind(value: ir.Value | None) -> str | None:
     """``int8`` or ``fp8`` when all that ``value`` holds comes from such codes, else None."""
     found: set[str] = set()
     seen: set[ir.Value] = set()
@@ -186,12 +187,12 @@ def _codes_behind(value: ir.Value | None) -> str | None:
 
 def _float_operator(item: CountedNode, precision: str, notes: Sequence[Note]) -> FloatOperator:
     node = item.node
-    reason = _noted(node, notes) or _seen(node)
+    reason = noted_reason(node, notes) or _seen(node)
     return FloatOperator(node.name or "", node.op_type, precision, item.macs, reason)
 
 
-def _noted(node: ir.Node, notes: Sequence[Note]) -> str:
-    """What a pass said: of the node itself, or of all nodes of its kind at once."""
+def noted_reason(node: ir.Node, notes: Sequence[Note]) -> str:
+    """Why ``node`` stays float, as a pass said it: of the node itself, or of all of its kind at once; else empty."""
     said = re.compile(rf"(?:\d+ x )?{re.escape(node.op_type)} stays? float: (.*?)(?: \(.*\))?", re.DOTALL)
     found = [(note, match[1]) for note in notes if note.kind == "skipped" and (match := said.fullmatch(note.text))]
     own = [reason for note, reason in found if note.subject == node.name or f"({node.name}," in note.text]
@@ -204,7 +205,7 @@ def _seen(node: ir.Node) -> str:
     """What the graph itself shows."""
     if node.op_type in _RECURRENT:
         return "recurrent layers keep float states"
-    coded = [_codes_behind(value) is not None for value in _operands(node)]
+    coded = [codes_behind(value) is not None for value in _operands(node)]
     second = input_at(node, 1)
     if coded == [True, False]:
         return "its weight is not in codes" if _is_stored(second) else "its second operand is computed"

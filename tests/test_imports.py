@@ -29,6 +29,10 @@ NEEDS_THE_COMPILE_EXTRA = {
     "edgewright.driver.proof": "runs the compiler",
     "edgewright.driver.search": "tunes the compiler's passes",
     "edgewright.driver.selection": "runs the compiler",
+    "edgewright.driver.trace": "runs the compiler's passes again",
+    "edgewright.driver.trace_layers": "looks into the compiled graph",
+    "edgewright.driver.trace_steps": "measures what the compiler built",
+    "edgewright.driver.waypoints": "runs the compiler's passes again",
     "edgewright.driver.workshop": "runs the compiler's pipeline",
 }
 MAY_NOT_BE_INSTALLED = ("edgewright.benchmarks.cases", "edgewright.benchmarks.peers", "edgewright.benchmarks.records")

@@ -37,12 +37,29 @@ def own_metric(text: str) -> Metric:
     return made if isinstance(made, Metric) else _Own(name, made)
 
 
+def decoder(text: str) -> Callable[[Outputs], Outputs]:
+    """The user's function ``module:function`` that makes of a model's outputs what a metric takes.
+
+    Raises:
+        UsageError: when it cannot be loaded; the function that is given, when theirs raises.
+    """
+    function = load_function(text, "decode function")
+
+    def decode(outputs: Outputs) -> Outputs:
+        with blaming_user(f"decode function {text}"):
+            made = function(dict(outputs))
+        if isinstance(made, dict):
+            return {str(name): np.asarray(array) for name, array in made.items()}
+        return {"decoded": np.asarray(made)}
+
+    return decode
+
+
 class Decoded(Metric):
     """Another metric over what a user's function makes of the outputs."""
 
     def __init__(self, metric: Metric, text: str) -> None:
-        self._metric, self._text = metric, text
-        self._function = load_function(text, "decode function")
+        self._metric, self._decode = metric, decoder(text)
         self.name, self.higher_is_better, self.compares_to = metric.name, metric.higher_is_better, metric.compares_to
 
     def update(self, outputs: Outputs, expected: Array | Outputs) -> None:
@@ -56,13 +73,6 @@ class Decoded(Metric):
     def per_sample(self) -> npt.NDArray[np.float64] | None:
         """The other metric's scores."""
         return self._metric.per_sample()
-
-    def _decode(self, outputs: Outputs) -> Outputs:
-        with blaming_user(f"decode function {self._text}"):
-            made = self._function(dict(outputs))
-        if isinstance(made, dict):
-            return {str(name): np.asarray(array) for name, array in made.items()}
-        return {"decoded": np.asarray(made)}
 
 
 class _PerSample(MeanMetric):

@@ -10,7 +10,7 @@ from edgewright.compiler.pass_base import Effect, LayerDamage, Outcome, Pass, St
 from edgewright.compiler.quantization.damage import rank_damage
 from edgewright.compiler.quantization.insertion import insert
 from edgewright.compiler.quantization.lint import describe
-from edgewright.compiler.quantization.planning import StaticOptions, make_plan
+from edgewright.compiler.quantization.planning import StaticOptions, float_form, make_plan
 from edgewright.compiler.quantization.saturation import find_saturation, saturation_notes
 from edgewright.compiler.quantization.tables import store_tables
 from edgewright.compiler.site import Site
@@ -75,3 +75,7 @@ class StaticQuantize(Pass[OnnxModel, OnnxModel], Tunable):
     def damage(self, model: OnnxModel, site: Site) -> list[LayerDamage]:
         """The layers that would be quantised, worst first; see :func:`rank_damage`."""
         return rank_damage(make_plan(model, self.options, site), site)
+
+    def float_twin(self, model: OnnxModel, site: Site) -> OnnxModel:
+        """In float, its channels evened out as those of the result are."""
+        return float_form(model, self.options, site)

@@ -87,15 +87,7 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
     """
     rule, scheme = scheme_of(site.target, "static", options.scheme, options.codes)
     scales = written_half(site.target, scheme) or "float32"
-    least = TYPED_OPSET if options.codes == "fp8" else FIRST_OPSET
-    opset = TYPED_OPSET if scales != "float32" and site.target.opset[1] >= TYPED_OPSET else least
-    prepared = prepare(model, pool_means="GlobalAveragePool" in scheme.op_kinds, opset=opset, least=least)
-    # As if nothing were kept in float: that way all trials with other layers kept share one calibration.
-    everything = place(prepared.ir.graph, scheme, frozenset(), frozenset())
-    if everything.ops:
-        kinds = frozenset(rule.per_channel_axes)
-        smooth(prepared, everything, site, per_channel=kinds, strength=options.smooth, limit=options.samples)
-        prepared = replace(prepared)  # the digest, if it was computed, is of the weights as they were
+    prepared = float_form(model, options, site)
     keep = frozenset(options.keep_float), frozenset(options.keep_kinds)
     placement = place(prepared.ir.graph, scheme, *keep)
     grids: dict[ir.Value, Grid] = {}
@@ -113,6 +105,26 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
         correct_biases(prepared, placement, grids, policy, site=site, limit=options.samples)
         prepared = replace(prepared)
     return QuantizationPlan(prepared, scheme, placement, grids, policy)
+
+
+def float_form(model: OnnxModel, options: StaticOptions, site: Site) -> OnnxModel:
+    """``model`` as :func:`make_plan` prepares it and evens out its channels, all in float: what codes are rounded from.
+
+    Raises:
+        UsageError, UnavailableError: as :func:`make_plan`.
+    """
+    rule, scheme = scheme_of(site.target, "static", options.scheme, options.codes)
+    scales = written_half(site.target, scheme) or "float32"
+    least = TYPED_OPSET if options.codes == "fp8" else FIRST_OPSET
+    opset = TYPED_OPSET if scales != "float32" and site.target.opset[1] >= TYPED_OPSET else least
+    prepared = prepare(model, pool_means="GlobalAveragePool" in scheme.op_kinds, opset=opset, least=least)
+    # As if nothing were kept in float: that way all trials with other layers kept share one calibration.
+    everything = place(prepared.ir.graph, scheme, frozenset(), frozenset())
+    if everything.ops:
+        kinds = frozenset(rule.per_channel_axes)
+        smooth(prepared, everything, site, per_channel=kinds, strength=options.smooth, limit=options.samples)
+        prepared = replace(prepared)  # the digest, if it was computed, is of the weights as they were
+    return prepared
 
 
 def _observed(model: OnnxModel, placement: Placement, site: Site, limit: int) -> dict[ir.Value, Observation]:

@@ -32,6 +32,7 @@ from edgewright.driver.request import CompileRequest
 from edgewright.driver.selection import Contender, Selection
 from edgewright.driver.sets import open_sets
 from edgewright.driver.sizes import size_ranges
+from edgewright.driver.trace import traced
 from edgewright.driver.workshop import Workshop, require_supported
 from edgewright.targets.detect import is_present, this_host
 from edgewright.targets.schema import Target
@@ -153,7 +154,9 @@ def compile_group(job: Job, group: Group) -> TargetReport:
         job.request.log(f"  chosen: {contender.lane.target.name} {contender.trial.choice.title}: {why}")
     latency = check_latency(job, contender, proof)
     slower = slower_than_float(job, selection, contender, proof)
-    return conclude(job, group, Winner(contender, proof, latency, (slower,) if slower else ()), because)
+    winner = Winner(contender, proof, latency, (slower,) if slower else ())
+    report = conclude(job, group, winner, because)
+    return traced(job, winner, report) if job.request.trace else report
 
 
 def _proven(job: Job, selection: Selection, contenders: Iterator[Contender]) -> tuple[Contender, package.Proof]:

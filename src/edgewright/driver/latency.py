@@ -9,10 +9,11 @@ from edgewright.benchmarks.bench import bench_bundle
 from edgewright.benchmarks.record import Record
 from edgewright.core.bundle import open_bundle
 from edgewright.driver.choice import float_choices
-from edgewright.driver.job import Job
+from edgewright.driver.job import Job, Lane
 from edgewright.driver.package import Proof, write
 from edgewright.driver.search import Trial
 from edgewright.driver.selection import GAIN, Contender, Selection
+from edgewright.driver.workshop import Built
 
 PRESET = "rapid"
 
@@ -37,7 +38,7 @@ def check_latency(job: Job, contender: Contender, proof: Proof) -> LatencyFindin
         return None
     if not contender.lane.presence.timed:
         return LatencyFinding(None, f"--max-latency is unmeasured: {contender.lane.presence.reason}")
-    record = _measured(job, contender, proof)
+    record = measured(job, contender.lane, contender.trial.built, proof)
     p50 = record.summary.percentiles["p50"]
     bound_ms = (p50.value if p50.ci95 is None else p50.ci95[1]) / 1e6
     text = (
@@ -61,7 +62,10 @@ def slower_than_float(job: Job, selection: Selection, contender: Contender, proo
     times = [one.time_ms for one in selection.timed([rival, contender], seconds_per_arm=1.0)]
     if times[0] is None or times[1] is None or times[1] <= times[0] * (1 - GAIN):
         return None
-    ours, theirs = (_measured(job, one, proof).summary.percentiles["p50"].value / 1e6 for one in (contender, rival))
+    ours, theirs = (
+        measured(job, one.lane, one.trial.built, proof).summary.percentiles["p50"].value / 1e6
+        for one in (contender, rival)
+    )
     if ours <= theirs:
         return None
     return (
@@ -70,15 +74,23 @@ def slower_than_float(job: Job, selection: Selection, contender: Contender, proo
     )
 
 
-def _measured(job: Job, contender: Contender, proof: Proof) -> Record:
+def measured(job: Job, lane: Lane, built: Built, proof: Proof) -> Record:
+    """The record of an engine that need not be the one shipped, by the full protocol.
+
+    Args:
+        built: its engine runs here.
+        proof: of this engine; its golden answers are what the audits hold it to.
+
+    Raises:
+        EngineError: the engine fails while it is timed.
+    """
     path = job.workdir / "timed.ewb"
-    lane = contender.lane
     digest = job.recipe_digest(lane.target)
     write(
         path,
         job.original,
         lane.target,
-        contender.trial.built,
+        built,
         proof,
         recipe_digest=digest,
         preprocessing={},

@@ -46,6 +46,8 @@ class CompileRequest:
     depfile: Path | None = None
     trust_pickle: bool = False
     allow_nonfinite: bool = False
+    trace: bool = False
+    """Measure the model after every pass too, into the record beside the bundle."""
     log: Callable[[str], None] = _quiet
     """Takes one line of talk at a time; the command line sends it to stderr."""
 

@@ -72,14 +72,26 @@ class Workshop:
             assert isinstance(model, OnnxModel)
             _require_quantised(choice, model, second)
             hint = choice.hint if choice.hint in self.target.hinted_precisions else "fp32"
-            artifact = self._built_here(self.backend.lower(model, target, self._folder(), hint))
+            artifact = self.lowered(model, target, hint)
             self._built[choice.digest] = Built(choice, model, passes, (*first, *second), artifact)
         return self._built[choice.digest]
 
     def _unpassed(self, choice: Choice, program: TorchFile) -> Built:
         """What the backend makes of the torch form."""
-        artifact = self._built_here(self.backend.lower(program, self.target, self._folder(), choice.hint))
+        artifact = self.lowered(program, self.target, choice.hint)
         return Built(choice, self.site.original, (), (), artifact)
+
+    def lowered(self, model: Model, target: Target, precision: str = "fp32") -> Artifact:
+        """The engine of ``model`` as it is, in a folder of its own; built here where that is possible.
+
+        Args:
+            target: what it is for, as :func:`narrowed` has it.
+            precision: what is computed in where the graph says float32.
+
+        Raises:
+            UnavailableError, EngineError: as :meth:`build`.
+        """
+        return self._built_here(self.backend.lower(model, target, self._folder(), precision))
 
     def _built_here(self, artifact: Artifact) -> Artifact:
         """On the device itself nothing is left for later."""
