@@ -1,4 +1,8 @@
-"""Edgewright compiles a trained model to the fastest artifact that is proven, on data, to keep its accuracy."""
+"""Edgewright compiles a trained model to the fastest artifact that is proven, on data, to keep its accuracy.
+
+PYTEST_DONT_REWRITE: pytest warns of a plugin's package that was imported before it, as by a program that then starts
+pytest, unless its first lines have this word.
+"""
 
 from __future__ import annotations
 

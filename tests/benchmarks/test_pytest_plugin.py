@@ -274,3 +274,10 @@ def test_the_plugin_weighs_nothing_where_it_is_not_used(tmp_path: Path) -> None:
     )
     run(tmp_path, text, "--strict-markers", passed=1)
     run(tmp_path, text, "--strict-markers", *ALONE, passed=1)
+
+
+def test_a_program_that_starts_pytest_may_have_imported_the_package(tmp_path: Path) -> None:
+    (tmp_path / "test_nothing.py").write_text("def test_nothing():\n    pass\n")
+    program = "import sys, edgewright, pytest; sys.exit(pytest.main(['-Werror', '-pno:cacheprovider']))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
