@@ -106,19 +106,23 @@ def bench_whole(
         more = Children(question, folder / "memory")
         memory = (measured.memory, *(more.memory(measured.warmth) for _ in range(1, memory_processes)))
     warmth = measured.warmth
+    cpus = measured.cpus
+    used = protocol_used(protocol, warmth, measured.runs, samples, source, pinned=cpus is not None, cpus=cpus)
     record = Record(
         subject=ready.subject,
         target=ready.target,
         machine=machine,
         versions=ready.versions,
-        protocol=protocol_used(protocol, warmth, measured.runs, samples, source, pinned=measured.cpus is not None),
+        protocol=used,
         runs=measured.runs,
         voided=measured.voided,
-        summary=summarise(measured.runs, warmth.inner),
+        summary=summarise(measured.runs, warmth.inner, warmth.batch),
         memory=measured.memory,
         accuracy=accuracy_found(found, judge),
         status=_status(measured),
-        notes=(*measured.problems, *few_inputs(samples), *shaky, *judge.notes),
+        notes=(*measured.problems, *measured.notes, *few_inputs(samples), *shaky, *judge.notes),
+        energy=measured.energy,
+        side=measured.side,
         created=now(),
     )
     return Benched(record, found, memory)

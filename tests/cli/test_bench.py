@@ -13,9 +13,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgewright.benchmarks import bench, protocol
+from edgewright.benchmarks import bench, protocol, summary
 from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
 from edgewright.benchmarks.record import Run, Summary
+from edgewright.benchmarks.scenarios import SINGLE_STREAM, Scenario
 from edgewright.benchmarks.statistics import Percentile
 from edgewright.cli import main
 from edgewright.core.bundle import (
@@ -79,7 +80,11 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     presets: Mapping[str, Preset] = MappingProxyType({"quick": Preset("quick", 64, 0.1, 1)})
     monkeypatch.setattr(protocol, "PRESETS", presets)
     warm = WarmUp(least_seconds=0.05, most_seconds=0.5, unsteady_seconds=0.1, span=10.0, trend=10.0)
-    monkeypatch.setattr(protocol, "protocol_named", lambda name: Protocol(presets[name], Windows(5, 0.01), warm))
+
+    def named(name: str, scenario: Scenario = SINGLE_STREAM) -> Protocol:
+        return Protocol(presets[name], Windows(5, 0.01), warm, scenario)
+
+    monkeypatch.setattr(protocol, "protocol_named", named)
     monkeypatch.setattr("edgewright.benchmarks.bench.protocol_named", protocol.protocol_named)
 
 
@@ -153,12 +158,46 @@ def test_mistakes_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_the_devices_own_clock_has_a_line_of_its_own(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def with_events(runs: Sequence[Run], inner: int) -> Summary:
-        return replace(summarise(runs, inner), device_percentiles={"p50": Percentile(412_345.0, None, 5e5, 64)})
+    def with_events(runs: Sequence[Run], inner: int, batch: int) -> Summary:
+        return replace(summarise(runs, inner, batch), device_percentiles={"p50": Percentile(412_345.0, None, 5e5, 64)})
 
-    summarise = bench.summarise
+    summarise = summary.summarise
     monkeypatch.setattr(bench, "summarise", with_events)
     assert main(["bench", str(bundle), "--threads", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].endswith("by the device's own clock, without transfers: p50 0.4123 ms")
     assert "0.4123" not in "".join(lines[:-1])
+
+
+@pytest.mark.usefixtures("short")
+def test_samples_arrive_by_a_schedule_or_in_batches(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", str(bundle), "--threads", "1", "--json"]
+    assert main([*words, "--scenario", "server", "--rate", "500", "--seed", "7"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)["records"]
+    used = record["protocol"]
+    assert (used["scenario"], used["rate_per_s"], used["seed"]) == ("server", 500.0, 7)
+    assert used["sample_kind"] == "response"
+    assert used["boundary"].startswith("from a sample's scheduled arrival")
+    assert main([*words, "--scenario", "offline", "--batch", "3"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)["records"]
+    assert (record["protocol"]["batch"], record["status"]) == (3, "ok")
+    spent = sum(record["runs"][0]["ns"]) / record["protocol"]["inner"] / len(record["runs"][0]["ns"])
+    assert record["summary"]["throughput"] == pytest.approx(3e9 / spent)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rate", "10"], "--rate: nothing arrives in the scenario single-stream"),
+        (["--scenario", "server", "--rate", "nan"], "--rate is nan"),
+        (["--scenario", "fixed-rate", "--rate", "-1"], "--rate is -1"),
+        (["--scenario", "server", "--batch", "2"], "--batch: the scenario server has one sample"),
+        (["--scenario", "offline", "--batch", "0"], "--batch is 0"),
+        (["--scenario", "server", "--seed", "-1"], "--seed is -1"),
+    ],
+)
+def test_numbers_that_do_not_fit_the_scenario(
+    words: list[str], said: str, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", str(bundle), *words]) == 2
+    assert said in capsys.readouterr().err

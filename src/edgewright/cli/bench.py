@@ -12,6 +12,7 @@ from edgewright.cli._progress import ProgressLine
 from edgewright.core.errors import EdgewrightError, ExitCode
 
 if TYPE_CHECKING:
+    from edgewright.benchmarks.protocol import Protocol
     from edgewright.benchmarks.record import Record
 
 SUMMARY = "measure a bundle on this machine: latency, memory, accuracy"
@@ -21,10 +22,22 @@ REPORT_SCHEMA = "edgewright.bench-report/1"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares BUNDLE... and the options."""
     from edgewright.benchmarks.protocol import PRESETS
+    from edgewright.benchmarks.scenarios import SCENARIOS
 
     sizes = ", ".join(f"{one.name} {one.seconds:g} s" for one in PRESETS.values())
     parser.add_argument("bundles", metavar="BUNDLE", type=Path, nargs="+", help="bundles, or their unzipped folders")
     parser.add_argument("--preset", choices=tuple(PRESETS), default="quick", help=f"how much: {sizes} (default: quick)")
+    parser.add_argument(
+        "--scenario",
+        choices=SCENARIOS,
+        default="single-stream",
+        help="one after the other, in batches, or as they arrive: evenly or at random (default: single-stream)",
+    )
+    parser.add_argument(
+        "--rate", type=float, metavar="N", help="arrivals per second (default: half of what the engine can take)"
+    )
+    parser.add_argument("--batch", type=int, metavar="N", help="offline: samples in one inference (default: 1)")
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="server: of the random arrivals (default: 0)")
     parser.add_argument(
         "--data", metavar="DATA", help="inputs to run; with labels, accuracy too (default: golden ones)"
     )
@@ -39,11 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> ExitCode:
     """Prints a table; a bundle that fails does not keep the others from being measured."""
+    from edgewright.benchmarks.protocol import protocol_named
+    from edgewright.benchmarks.scenarios import scenario_named
+
+    protocol = protocol_named(args.preset, scenario_named(args.scenario, args.rate, args.batch, args.seed))
     records: list[Record] = []
     failures: list[tuple[Path, EdgewrightError]] = []
     for path in args.bundles:
         try:
-            records.append(_measured(path, args))
+            records.append(_measured(path, protocol, args))
         except EdgewrightError as error:
             if len(args.bundles) == 1:
                 raise
@@ -58,7 +75,7 @@ def run(args: argparse.Namespace) -> ExitCode:
     return _exit_code(records, failures)
 
 
-def _measured(path: Path, args: argparse.Namespace) -> Record:
+def _measured(path: Path, protocol: Protocol, args: argparse.Namespace) -> Record:
     from edgewright.benchmarks.bench import bench_bundle
     from edgewright.benchmarks.record import append_record, record_path
     from edgewright.core.bundle import open_bundle
@@ -67,7 +84,7 @@ def _measured(path: Path, args: argparse.Namespace) -> Record:
     with ProgressLine(path.name) as line:
         record = bench_bundle(
             bundle,
-            args.preset,
+            protocol,
             args.threads,
             args.data,
             args.metric,
