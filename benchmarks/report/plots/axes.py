@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgewright.benchmarks.report.plots.figures import Show
+from edgewright.benchmarks.report.plots.figures import Show, distinct
 from edgewright.benchmarks.report.plots.lettering import text_width
 from edgewright.benchmarks.report.plots.scales import Scale
 from edgewright.benchmarks.report.plots.svg import Drawing
@@ -18,8 +18,9 @@ def x_axis(
 ) -> None:
     """Grid lines from ``top`` to ``bottom`` and the ticks' figures under them, left out where they would touch."""
     taken = -1.0
-    for tick in ticks if ticks is not None else scale.ticks(72):
-        x, words = scale(tick), show(tick)
+    shown = ticks if ticks is not None else scale.ticks(72)
+    for tick, words in zip(shown, distinct(shown, show), strict=True):
+        x = scale(tick)
         half = text_width(words, SMALL) / 2
         drawing.line(x, top, x, bottom, "ew-grid")
         middle = min(max(x, half), drawing.width - half)
@@ -31,15 +32,16 @@ def x_axis(
 
 def y_axis(drawing: Drawing, scale: Scale, left: float, right: float, show: Show, *, room: float = 40) -> None:
     """Grid lines from ``left`` to ``right`` and the ticks' figures left of them; ``room`` pixels between two."""
-    for tick in scale.ticks(room):
+    ticks = scale.ticks(room)
+    for tick, words in zip(ticks, distinct(ticks, show), strict=True):
         y = scale(tick)
         drawing.line(left, y, right, y, "ew-grid")
-        drawing.text(left - 6, y + 4, show(tick), "ew-s", anchor="end", room=left - 6)
+        drawing.text(left - 6, y + 4, words, "ew-s", anchor="end", room=left - 6)
 
 
 def gutter(scale: Scale, show: Show, *, room: float = 40) -> float:
     """Pixels that the figures of a y axis need on its left."""
-    return max((text_width(show(tick), SMALL) for tick in scale.ticks(room)), default=0) + 10
+    return max((text_width(words, SMALL) for words in distinct(scale.ticks(room), show)), default=0) + 10
 
 
 def legend(drawing: Drawing, x: float, y: float, entries: Sequence[tuple[str, str]], right: float) -> float:

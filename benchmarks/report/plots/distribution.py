@@ -64,7 +64,7 @@ def distribution(series: Sequence[LatencySeries], caption: Caption, *, width: in
             _ridge(drawing, one, scale, foot, height=30 if drawing.is_narrow else row - 10)
             _percentiles(drawing, one, scale, foot)
         else:
-            drawing.text(scale.start + 4, foot - 4, _why(one), "ew-m ew-halo", room=right - scale.start)
+            drawing.remark(scale.start + 4, foot - 4, _why(one), right - scale.start - 8)
     drawing.text(scale.end, bottom + 34, "← latency", "ew-m", anchor="end")
     return drawing.svg(caption, bottom + 42)
 
@@ -90,7 +90,7 @@ def _legend(series: Sequence[LatencySeries]) -> list[tuple[str, str]]:
 def _names(drawing: Drawing, one: LatencySeries, foot: float, label: float, right: float) -> None:
     shown = [f"{name} {time_text(value)}" for name, value in (one.percentiles[:1] + one.percentiles[1:][-1:])]
     if drawing.is_narrow:
-        figures = shown[0] if shown else ""
+        figures = ", ".join(shown)
         drawing.text(0, foot - 36, one.label, "ew-b", room=drawing.width - text_width(figures) - 12)
         drawing.text(drawing.width, foot - 36, figures, "ew-m", anchor="end")
         return

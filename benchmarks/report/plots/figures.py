@@ -3,39 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Protocol
 
 _TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 _SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
-Show = Callable[[float], str]
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 
 
-def time_text(ns: float) -> str:
+class Show(Protocol):
+    """How a figure of one kind is written."""
+
+    def __call__(self, value: float, /, digits: int = ...) -> str:
+        """``value`` to so many significant digits, with its unit."""
+
+
+def distinct(values: Sequence[float], show: Show) -> list[str]:
+    """Every value with as few digits as tell them apart, three or more.
+
+    >>> distinct([1.11e6, 1.115e6], time_text)
+    ['1.11 ms', '1.115 ms']
+    """
+    texts = [show(value) for value in values]
+    digits = 3
+    while len(set(texts)) < len(set(values)) and digits < 12:
+        digits += 1
+        texts = [show(value, digits) for value in values]
+    return texts
+
+
+def time_text(ns: float, digits: int = 3) -> str:
     """Nanoseconds.
 
     >>> time_text(1_234_567), time_text(980), time_text(2.5e9)
     ('1.23 ms', '980 ns', '2.5 s')
     """
-    return _with_unit(ns, _TIMES)
+    return _with_unit(ns, _TIMES, digits)
 
 
-def size_text(size: float) -> str:
+def size_text(size: float, digits: int = 3) -> str:
     """Bytes, powers of 1000.
 
     >>> size_text(13_456_789), size_text(950)
     ('13.5 MB', '950 B')
     """
-    return _with_unit(size, _SIZES)
+    return _with_unit(size, _SIZES, digits)
 
 
-def number_text(value: float) -> str:
+def number_text(value: float, digits: int = 4) -> str:
     """A bare number, four digits.
 
     >>> number_text(0.76543), number_text(-2), number_text(1e-9)
     ('0.7654', '−2', '1e−09')
     """
-    return f"{value:.4g}".replace("-", MINUS)
+    return f"{value:.{digits}g}".replace("-", MINUS)
 
 
 def change_text(before: float, after: float) -> str:
@@ -68,8 +89,9 @@ def signed_text(value: float, unit: str = "") -> str:
     return f"{MINUS if value < 0 else '+'}{shown}{unit}"
 
 
-def _with_unit(value: float, units: tuple[tuple[float, str], ...]) -> str:
+def _with_unit(value: float, units: tuple[tuple[float, str], ...], digits: int) -> str:
     scale, unit = next(((s, u) for s, u in units if abs(value) >= s * 0.9995), units[-1])
     shown = value / scale
-    digits = f"{shown:.0f}" if 100 <= abs(shown) < 1e5 else f"{shown:.3g}"
-    return f"{digits.replace('-', MINUS)} {unit}"
+    plain = digits == 3 and 100 <= abs(shown) < 1e5
+    text = f"{shown:.0f}" if plain else f"{shown:.{digits}g}"
+    return f"{text.replace('-', MINUS)} {unit}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edgewright.benchmarks.record import Verdict
 from edgewright.benchmarks.report.plots.axes import SMALL, x_axis
-from edgewright.benchmarks.report.plots.figures import number_text
+from edgewright.benchmarks.report.plots.figures import number_text, signed_text
 from edgewright.benchmarks.report.plots.lettering import text_width
 from edgewright.benchmarks.report.plots.scales import Scale, fitted
 from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, Shape, absent
@@ -96,7 +96,7 @@ def _ticks(scale: Scale) -> tuple[float, ...]:
 
 
 def _limit_words(drawing: Drawing, scale: Scale, delta: float, y: float) -> None:
-    words = f"1 + {number_text(delta)} allowed"
+    words = f"{signed_text(100 * delta, ' %')} allowed"
     x = scale(1.0 + delta)
     if x + 6 + text_width(words, SMALL) < drawing.width:
         drawing.text(x + 4, y, words, "ew-s")
@@ -110,10 +110,12 @@ def _row(drawing: Drawing, row: ForestRow, columns: _Columns, scale: Scale, y: f
     figures = _figures(row)
     if drawing.is_narrow:
         # The base line of the label is above the interval; a pale gap between rows keeps them together.
-        room = drawing.width - text_width(verdict) - 30
-        drawing.text(0, y + 14, row.label, "ew-b", room=room)
-        drawing.mark(shape, drawing.width - text_width(verdict) - 12, y + 10, 4.5, css)
-        drawing.text(drawing.width, y + 14, verdict, anchor="end")
+        words = verdict if row.drawn is None else f"{_ratio(row.drawn)} {verdict}"
+        at = drawing.width - text_width(words)
+        drawing.text(0, y + 14, row.label, "ew-b ew-halo", room=at - 26)
+        drawing.rect(at - 19, y + 1, drawing.width - at + 19, 17, "ew-page")
+        drawing.mark(shape, at - 10, y + 10, 4.5, css)
+        drawing.text(at, y + 14, words)
     else:
         drawing.text(0, middle + 4, row.label, room=columns.label - 10)
         drawing.text(columns.right + 12, middle + 4, figures, "ew-m", room=columns.figures)
@@ -121,7 +123,7 @@ def _row(drawing: Drawing, row: ForestRow, columns: _Columns, scale: Scale, y: f
         drawing.text(drawing.width - 80, middle + 4, verdict, room=80)
     if row.drawn is None:
         at = columns.left + 8
-        drawing.text(at, middle + 4, _why(row), "ew-m ew-halo", room=columns.right - at)
+        drawing.remark(at, middle + 4, _why(row), columns.right - at)
         return
     tint = _TINTS[row.verdict]
     if row.ci95 is not None:
@@ -136,12 +138,16 @@ def _figures(row: ForestRow) -> str:
     if row.drawn is None:
         return "—"
     interval = f"  {row.ci95[0]:.3f}\N{EN DASH}{row.ci95[1]:.3f}" if row.ci95 and max(row.ci95) < 100 else ""
-    return f"{number_text(float(f'{row.drawn:.3g}')) if row.drawn >= 100 else f'{row.drawn:.3f}'}{interval}"
+    return f"{_ratio(row.drawn)}{interval}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.3f}" if 0.001 <= value < 100 else number_text(value, 3)
 
 
 def _why(row: ForestRow) -> str:
     return f"no ratio: {row.note}" if row.note else "no ratio"
 
 
-def _ratio_text(value: float) -> str:
-    return number_text(value) if not math.isclose(value, 1) else "1"
+def _ratio_text(value: float, digits: int = 4) -> str:
+    return number_text(value, digits) if not math.isclose(value, 1) else "1"

@@ -12,6 +12,10 @@ from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, absen
 from edgewright.benchmarks.trace import LayerTrace
 
 _GAP = 18.0
+_WORDS = (
+    "Error: the largest difference of a layer's outputs from the float model's, over the larger of 1 and the largest "
+    "output; it gathers from the input on. Time: median by the engine's own profile."
+)
 
 
 def layers(rows: Sequence[LayerTrace], caption: Caption, *, top: int = 16, width: int = WIDE) -> str:
@@ -30,14 +34,15 @@ def layers(rows: Sequence[LayerTrace], caption: Caption, *, top: int = 16, width
     total = sum(row.time_ns or 0.0 for row in rows)
     names = 0.0 if drawing.is_narrow else min(max(text_width(row.name) for row in chosen) + 14, width * 0.34)
     error, time = _panels(drawing, chosen, rest, names)
-    drawing.text(names, y, "largest error / max(1, largest output)", "ew-m", room=error.right - names)
-    drawing.text(error.right + _GAP, y, "time, by the engine's profile", "ew-m", room=width - error.right - _GAP)
+    drawing.text(names, y, "error", "ew-m")
+    drawing.text(error.right + _GAP, y, "time", "ew-m")
     y += 8
     for row in chosen:
         y = _row(drawing, row, error, time, y=y, names=names, total=total)
     if rest:
         y = _rest(drawing, rest, error, time, y=y, names=names, total=total)
-    return drawing.svg(caption, y + 4)
+    end = drawing.paragraph(0, y + 22, _WORDS, width)
+    return drawing.svg(caption, end - 8)
 
 
 def _most(rows: Sequence[LayerTrace], top: int) -> set[int]:
@@ -87,7 +92,7 @@ def _row(
         time.nothing(bars, "part of another" if row.error is not None or not row.reason else row.reason)
     else:
         time.bar(bars, row.time_ns, f"ew-{look}4", after=_share(row.time_ns, total))
-    return bars + 13
+    return bars + (18 if drawing.is_narrow else 13)
 
 
 def _rest(
@@ -101,7 +106,7 @@ def _rest(
     total: float,
 ) -> float:
     drawing.line(0, y + 3, drawing.width, y + 3, "ew-axis")
-    bars = _head(drawing, f"the other {len(rest)} layers", "largest error, summed time", y + 6, names)
+    bars = _head(drawing, f"the other {len(rest)} layers", "largest, summed", y + 6, names)
     errors = [row.error for row in rest if row.error is not None]
     times = [row.time_ns for row in rest if row.time_ns is not None]
     if errors:
@@ -112,7 +117,7 @@ def _rest(
         time.bar(bars, sum(times), "ew-p4", after=_share(sum(times), total))
     else:
         time.nothing(bars, "no figure")
-    return bars + 13
+    return bars + (18 if drawing.is_narrow else 13)
 
 
 def _head(drawing: Drawing, name: str, details: str, y: float, names: float) -> float:
@@ -121,9 +126,9 @@ def _head(drawing: Drawing, name: str, details: str, y: float, names: float) -> 
         drawing.text(0, y + 15, name, room=names - 10)
         return y + 11
     room = max(drawing.width - text_width(details) - 12, drawing.width / 2)
-    drawing.text(0, y + 15, name, "ew-b", room=room)
-    drawing.text(drawing.width, y + 15, details, "ew-m", anchor="end", room=drawing.width - room - 6)
-    return y + 28
+    drawing.text(0, y + 16, name, "ew-b", room=room)
+    drawing.text(drawing.width, y + 16, details, "ew-m", anchor="end", room=drawing.width - room - 6)
+    return y + 29
 
 
 def _share(value: float, total: float) -> str:

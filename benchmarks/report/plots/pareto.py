@@ -131,13 +131,13 @@ def _legend(placed: Sequence[_Placed]) -> list[tuple[str, str]]:
         words = ", ".join(dict.fromkeys(name for name in names if name))
         if words:
             entries.append((key, words))
-    entries.append(("line ew-l6", "front: nothing is both faster and better"))
+    entries.append(("line ew-l6", "front: none is both faster and better"))
     if any(not one.on_front for one in placed):
         entries.append(("circle ew-h6", "hollow: off the front"))
     sizes = sorted({one.point.size_bytes for one in placed if one.point.size_bytes})
     if sizes:
-        shown = f"largest {size_text(sizes[-1])}" + (f", smallest {size_text(sizes[0])}" if len(sizes) > 1 else "")
-        entries.append(("circle ew-p6", f"area: bytes of its files, {shown}"))
+        smallest = f"{size_text(sizes[0])} to " if len(sizes) > 1 else ""
+        entries.append(("circle ew-p6", f"area: size of the files, {smallest}{size_text(sizes[-1])}"))
     return entries
 
 

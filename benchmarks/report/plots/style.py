@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from html import escape, unescape
 
+from edgewright.benchmarks.report.plots.lettering import elided
 from edgewright.benchmarks.report.plots.svg import NARROW, WIDE
 
 # Text has a contrast of at least 4.5 on paper, everything else that carries meaning at least 3 (WCAG 2.2, 1.4.3 and
@@ -74,6 +76,7 @@ STYLE = f""".ew{{{_variables(LIGHT)}}}
 
 _HEAD = re.compile(r'^(<svg [^>]*?)viewBox="0 0 (\d+) ([\d.]+)"([^>]*>)<title [^>]*>(.*?)</title>', re.DOTALL)
 _TITLE_BAND = 40
+_TITLE_SIZE = 16.0
 
 
 def responsive(draw: Callable[[int], str]) -> str:
@@ -102,9 +105,9 @@ def standalone(svg_text: str, dark: bool = False) -> str:
     start = head.end()
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n{opening}{box}{rest}{named}{title}</title>'
-        f"<style>{rules}</style>{page}{_title_text(title)}{svg_text[start:]}\n"
+        f"<style>{rules}</style>{page}{_title_text(title, int(width))}{svg_text[start:]}\n"
     )
 
 
-def _title_text(escaped: str) -> str:
-    return f'<text class="ew-title" x="0" y="-15">{escaped}</text>'
+def _title_text(escaped: str, room: float) -> str:
+    return f'<text class="ew-title" x="0" y="-15">{escape(elided(unescape(escaped), room, _TITLE_SIZE))}</text>'

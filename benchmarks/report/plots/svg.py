@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from edgewright.benchmarks.report.plots.lettering import LINE, elided, plain, wrapped
+from edgewright.benchmarks.report.plots.lettering import LINE, elided, plain, text_width, wrapped
 
 WIDE = 760
 """Pixels a drawing is laid out for on a desk."""
@@ -90,6 +90,12 @@ class Drawing:
         hover = words if shown != plain(words) else ""
         opening = f'<text class="{css}" {attributes}>' if css else f"<text {attributes}>"
         self._parts.append(f"{opening}{escape(shown)}{_hover(hover)}</text>")
+
+    def remark(self, x: float, y: float, words: str, room: float) -> None:
+        """Words on paper of their own, so that no line shows through them."""
+        shown = elided(words, room)
+        self.rect(x - 2, y - 12, text_width(shown) + 4, 16, "ew-page")
+        self.text(x, y, words, "ew-m", room=room)
 
     def paragraph(self, x: float, y: float, words: str, room: float, css: str = "ew-m") -> float:
         """Words broken into lines of at most ``room`` pixels from base line ``y`` on; the base line after them."""

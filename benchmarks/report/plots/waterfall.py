@@ -25,7 +25,7 @@ def waterfall(steps: Sequence[TraceStep], caption: Caption, *, metric: str = "ac
     if not steps:
         return absent(caption, "No pass was traced: compile with --trace.", width)
     drawing = Drawing(width)
-    names = min(max(text_width(step.name) for step in steps) + 14, width * (0.3 if drawing.is_narrow else 0.2))
+    names = min(max(text_width(step.name) for step in steps) + 14, width * (0.37 if drawing.is_narrow else 0.2))
     panels: tuple[Callable[[float, float, float], None], ...] = (
         lambda left, right, top: _bars(
             drawing, steps, _size, (left, right, top), title="size", show=size_text, colour="1"
@@ -85,7 +85,7 @@ def _bars(
         if figure is None:
             panel.nothing(y, _ABSENT)
             continue
-        change = "" if before is None else _equal(change_text(before, figure))
+        change = "" if before is None else "=" if figure == before else change_text(before, figure)
         interval = step.p50_ci95 if value is _latency else None
         panel.bar(y, figure, f"ew-f{colour}", before=before, interval=interval, after=change)
         before = figure
@@ -95,10 +95,11 @@ def _places(drawing: Drawing, steps: Sequence[TraceStep], place: tuple[float, fl
     left, right, top = place
     known = [step.accuracy for step in steps if step.accuracy is not None]
     in_points = all(abs(value) <= 1 for value in known)
-    title = f"{metric or 'accuracy'}, change in points" if in_points else metric
-    drawing.text(left, top + 14, title, "ew-m", room=right - left)
     words = max((text_width(number_text(value)) for value in known), default=0)
     column = max(right - words - 46, left + 24)
+    heading = "points" if in_points else "change"
+    drawing.text(right, top + 14, heading, "ew-m", anchor="end")
+    drawing.text(left, top + 14, metric or "accuracy", "ew-m", room=right - left - text_width(heading) - 8)
     scale = fitted(known, left + 6, max(column - 14, left + 18), log=False)
     trail: list[tuple[float, float]] = []
     for index, step in enumerate(steps):
@@ -130,10 +131,6 @@ def _difference(value: float, in_points: bool) -> str:
 
 def _middle(top: float, index: int) -> float:
     return top + 24 + _ROW * (index + 0.5)
-
-
-def _equal(change: str) -> str:
-    return "=" if change.startswith("±0") else change
 
 
 def _size(step: TraceStep) -> float | None:
