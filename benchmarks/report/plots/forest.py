@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,7 +61,7 @@ def forest(rows: Sequence[ForestRow], caption: Caption, *, delta: float = 0.02, 
     top, bottom = 26.0, 30.0 + len(rows) * columns.row
     one, limit = scale(1.0), scale(1.0 + delta)
     drawing.rect(one, top, limit - one, bottom - top, "ew-band")
-    x_axis(drawing, scale, top, bottom, _ratio_text, ticks=_ticks(scale))
+    x_axis(drawing, scale, top, bottom, number_text, ticks=_ticks(scale))
     drawing.line(one, top, one, bottom, "ew-one")
     drawing.line(limit, top, limit, bottom, "ew-limit")
     _limit_words(drawing, scale, delta, top - 8)
@@ -147,7 +146,3 @@ def _ratio(value: float) -> str:
 
 def _why(row: ForestRow) -> str:
     return f"no ratio: {row.note}" if row.note else "no ratio"
-
-
-def _ratio_text(value: float, digits: int = 4) -> str:
-    return number_text(value, digits) if not math.isclose(value, 1) else "1"

@@ -41,7 +41,7 @@ def elided(text: str, room: float, size: float = SIZE) -> str:
     """``text`` cut in its middle to fit ``room`` pixels; its end, where names differ, is kept longer.
 
     >>> elided("/layer4/layer4.1/conv2/Conv", 120)
-    '/lay…r4.1/conv2/Conv'
+    '/lay…1/conv2/Conv'
     """
     shown = plain(text)
     if len(shown) * 0.32 * size <= room and text_width(shown, size) <= room:

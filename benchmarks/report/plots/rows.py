@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgewright.benchmarks.report.plots.figures import Show
 from edgewright.benchmarks.report.plots.lettering import text_width
 from edgewright.benchmarks.report.plots.scales import Scale, fitted
 from edgewright.benchmarks.report.plots.svg import Drawing
@@ -20,7 +19,7 @@ class BarPanel:
     drawing: Drawing
     scale: Scale
     right: float
-    show: Show
+    show: Callable[[float], str]
 
     def bar(
         self,
@@ -54,7 +53,13 @@ class BarPanel:
 
 
 def bar_panel(
-    drawing: Drawing, values: Sequence[float], left: float, right: float, show: Show, *, after: float = 0
+    drawing: Drawing,
+    values: Sequence[float],
+    left: float,
+    right: float,
+    show: Callable[[float], str],
+    *,
+    after: float = 0,
 ) -> BarPanel:
     """A panel whose longest bar leaves room for the widest figure and for ``after`` pixels of words behind it."""
     words = max((text_width(show(value)) for value in values), default=0) + after

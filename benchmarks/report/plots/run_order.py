@@ -80,7 +80,7 @@ def run_order(
     for one in side:
         end = _side_panel(drawing, one, x, end + 26)
     whole = [tick for tick in x.ticks(48) if tick == int(tick)]
-    x_axis(drawing, x, end + 4, end + 4, _order_text, ticks=whole)
+    x_axis(drawing, x, end + 4, end + 4, number_text, ticks=whole)
     drawing.text(x.end, end + 36, "runs in the order they were made →", "ew-m", anchor="end")
     return drawing.svg(caption, end + 44)
 
@@ -166,10 +166,6 @@ def _side_panel(drawing: Drawing, one: SideSeries, x: Scale, top: float) -> floa
             drawing.mark("circle", *stretch[-1], 1.8, "ew-f3")
     drawing.polyline(stretch, "ew-l3")
     return bottom
-
-
-def _order_text(value: float, digits: int = 0) -> str:
-    return f"{value:.{0 * digits}f}"
 
 
 def _spread(readings: Sequence[tuple[int, float | None]]) -> list[tuple[float, float | None]]:

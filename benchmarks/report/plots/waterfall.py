@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from edgewright.benchmarks.report.plots.figures import Show, change_text, number_text, signed_text, size_text, time_text
+from edgewright.benchmarks.report.plots.figures import change_text, number_text, signed_text, size_text, time_text
 from edgewright.benchmarks.report.plots.lettering import text_width
 from edgewright.benchmarks.report.plots.rows import bar_panel
 from edgewright.benchmarks.report.plots.scales import fitted
@@ -70,7 +70,7 @@ def _bars(
     place: tuple[float, float, float],
     *,
     title: str,
-    show: Show,
+    show: Callable[[float], str],
     colour: str,
 ) -> None:
     left, right, top = place
