@@ -79,7 +79,7 @@ def test_the_wheel_holds_every_product_file(wheel: Path, checkout: Path) -> None
         folder = checkout / "src" / "edgewright" / floor
         for path in folder.rglob("*"):
             name = PurePosixPath("edgewright", floor, *path.relative_to(folder).parts).as_posix()
-            if path.suffix in (".py", ".toml") and not name.startswith(NOT_SHIPPED):
+            if path.suffix in (".py", ".toml", ".css", ".j2") and not name.startswith(NOT_SHIPPED):
                 expected.add(name)
     assert len(expected) > 20
     assert expected - set(members(wheel)) == set()
@@ -91,7 +91,7 @@ def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     assert tops == {"edgewright", f"edgewright-{__version__}.dist-info"}
     assert [name for name in names if name.startswith(NOT_SHIPPED)] == []
     kinds = {PurePosixPath(name).suffix for name in names if name.startswith("edgewright/")}
-    assert kinds <= {".py", ".toml", ".typed"}
+    assert kinds <= {".py", ".toml", ".typed", ".css", ".j2"}
     licences = [name for name in names if "/licenses/" in name]
     assert [PurePosixPath(name).name for name in licences] == ["LICENSE", "third-party-notices.md"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -19,7 +18,7 @@ from edgewright.benchmarks.report.loose import Loose
 from edgewright.benchmarks.statistics import percentile
 from edgewright.benchmarks.trace import ClassDelta, Flips, LayerTrace, StepKind, Trace, TraceStep
 
-_BINS = 48
+_BINS = 64
 _VERDICTS = ("pass", "regressed", "inconclusive")
 _KINDS = ("original", "pass", "engine")
 
@@ -98,21 +97,26 @@ def session_of(record: Loose) -> Session:
 
 
 def bins_of(values: Sequence[float], count: int = _BINS) -> tuple[tuple[float, int], ...]:
-    """Samples as ``(middle, how many)``; the last bin also holds the slowest 1 %, so that they do not flatten the rest.
+    """Samples as ``(middle, how many)`` in bins of equal ratio; the last one also holds the slowest 1 %.
 
-    >>> bins_of([1.0, 2.0, 3.0], 2)
-    ((1.5, 1), (2.5, 2))
+    A few samples a hundred times slower than the rest would otherwise leave the rest one bin.
+
+    >>> bins_of([1.0, 2.0, 4.0], 2)
+    ((1.4, 1), (2.8, 2))
     """
     import numpy as np
 
-    if not values:
+    kept = [value for value in values if value > 0]
+    if not kept:
         return ()
-    ordered = np.sort(np.asarray(values, np.float64))
-    low, high = float(ordered[0]), float(ordered[math.ceil(0.99 * len(ordered)) - 1])
+    ordered = np.sort(np.asarray(kept, np.float64))
+    low, high = float(ordered[0]), percentile(ordered, 0.99)
     if high <= low:
-        return ((low, len(values)),)
-    counts, edges = np.histogram(np.minimum(ordered, high), bins=count, range=(low, high))
-    middles = (edges[:-1] + edges[1:]) / 2
+        return ((low, len(kept)),)
+    edges = np.geomspace(low, high, count + 1)
+    places = np.clip(np.searchsorted(edges, ordered, side="right") - 1, 0, count - 1)
+    counts = np.bincount(places, minlength=count)
+    middles = np.sqrt(edges[:-1] * edges[1:])
     return tuple((round(float(middle), 1), int(seen)) for middle, seen in zip(middles, counts, strict=True))
 
 

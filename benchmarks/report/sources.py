@@ -137,10 +137,10 @@ def _known(
     return tuple(found[digest] for digest in order)
 
 
-def _subject(entry: Mapping[str, object]) -> object:
+def _subject(entry: Mapping[str, object]) -> str:
     """The digest of the bundle that a record or a trace is about."""
     subject = entry.get("subject")
-    return subject.get("bundle_sha256") if isinstance(subject, dict) else entry.get("bundle_sha256")
+    return str(subject.get("bundle_sha256") if isinstance(subject, dict) else entry.get("bundle_sha256"))
 
 
 def _digest(entry: Mapping[str, object]) -> str:

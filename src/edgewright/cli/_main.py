@@ -19,7 +19,15 @@ import edgewright
 from edgewright.cli import _console
 from edgewright.core.errors import EdgewrightError, ExitCode
 
-_EXTRAS = {"onnx": "compile", "onnx_ir": "compile", "onnxscript": "compile", "torch": "torch", "PIL": "images"}
+_EXTRAS = {
+    "onnx": "compile",
+    "onnx_ir": "compile",
+    "onnxscript": "compile",
+    "torch": "torch",
+    "PIL": "images",
+    "jinja2": "report",
+    "markupsafe": "report",
+}
 """Library -> the extra that brings it: what a device does without until somebody compiles there."""
 
 

@@ -1,0 +1,80 @@
+"""The report as one HTML file that needs no network, no script and no other file.
+
+Its content security policy allows the one style sheet by its digest and nothing else that is inline, so that even a
+name that escaped the escaping could neither run nor load anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from edgewright.benchmarks.report import plots
+from edgewright.benchmarks.report.blocks import Page, Plot
+from edgewright.core.foreign_text import spelt_out
+
+if TYPE_CHECKING:
+    import jinja2
+    from markupsafe import Markup
+
+_PACKAGE = "edgewright.benchmarks.report"
+
+
+def render_html(page: Page) -> str:
+    """The whole file; the same bytes for the same page.
+
+    Raises:
+        ModuleNotFoundError: without the ``report`` extra.
+    """
+    style = style_sheet()
+    return _environment().get_template("page.html.j2").render(page=page, style=_markup(style), policy=policy(style))
+
+
+def style_sheet() -> str:
+    """The page's CSS with that of its plots."""
+    own = resources.files(_PACKAGE).joinpath("page.css").read_text("utf-8")
+    return f"\n{own}\n{plots.STYLE}\n"
+
+
+def policy(style: str) -> str:
+    """The content security policy of a page whose one ``<style>`` holds ``style`` (CSP level 3, section 2.3.1)."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: resources.files(_PACKAGE).joinpath(name).read_text("utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["drawn"] = _drawn
+    environment.tests["a"] = lambda block, kind: type(block).__name__ == kind
+    return environment
+
+
+def _finalize(value: object) -> object:
+    """Every text that reaches the page has its invisible characters spelt out, unless it is markup of our own."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return "\n".join(spelt_out(line) for line in value.split("\n"))
+
+
+def _drawn(plot: Plot) -> Markup:
+    return _markup(plots.responsive(plot.draw))
+
+
+def _markup(text: str) -> Markup:
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704 - the style sheet and the drawings, which escape what they are given

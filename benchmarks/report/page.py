@@ -1,0 +1,71 @@
+"""Puts the sections of a report in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgewright.benchmarks.report.blocks import Page, Section
+from edgewright.benchmarks.report.data import ReportData, Variant
+from edgewright.benchmarks.report.drawings import distributions, histories, ratios, run_orders, tradeoff
+from edgewright.benchmarks.report.particulars import embedded, fallbacks, provenance
+from edgewright.benchmarks.report.results import results_table
+from edgewright.benchmarks.report.traced import class_sections, layer_sections, waterfalls
+from edgewright.benchmarks.report.verdict import verdict_of
+from edgewright.benchmarks.report.wording import labels, time_unit
+from edgewright.core.foreign_text import shortened
+
+_MODELS_NAMED = 3
+
+
+def page_of(data: ReportData) -> Page:
+    """The whole report, verdict first; the same for the same data."""
+    variants = data.variants
+    named, unit = labels(variants), time_unit(variants)
+    sections: list[Section | None] = [
+        Section("results", "Results", results_table(variants)),
+        tradeoff(variants, named),
+        ratios(variants, named),
+        distributions(variants, named),
+        run_orders(variants, named, unit),
+        waterfalls(variants, named, unit),
+        layer_sections(variants, named, unit),
+        class_sections(variants, named),
+        fallbacks(variants, named),
+        histories(data.histories),
+        provenance(data, named),
+        embedded(data),
+    ]
+    return Page(
+        title=_title(variants),
+        subtitle=_subtitle(variants),
+        verdict=verdict_of(data, named, unit),
+        sections=tuple(section for section in sections if section is not None),
+        remarks=data.notes,
+    )
+
+
+def _title(variants: Sequence[Variant]) -> str:
+    models = list(dict.fromkeys(one.model for one in variants if one.model))
+    if not models:
+        return "Edge report"
+    more = len(models) - _MODELS_NAMED
+    return ", ".join(shortened(name, 60) for name in models[:_MODELS_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _subtitle(variants: Sequence[Variant]) -> str:
+    """How many of what, and when they were measured, by the records' own times."""
+    targets = len({one.target for one in variants})
+    machines = len({one.machine.identity for one in variants if one.machine is not None})
+    days = sorted({one.session.created[:10] for one in variants if one.session is not None and one.session.created})
+    parts = [
+        _count(len(variants), "variant"),
+        _count(targets, "target"),
+        _count(machines, "machine") if machines else "not measured",
+    ]
+    if days:
+        parts.append(f"measured {days[0]}" if len(days) == 1 else f"measured {days[0]} to {days[-1]}")
+    return " · ".join(parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
