@@ -136,7 +136,7 @@ def _row(drawing: Drawing, row: ForestRow, columns: _Columns, scale: Scale, y: f
 def _figures(row: ForestRow) -> str:
     if row.drawn is None:
         return "—"
-    interval = f"  {row.ci95[0]:.3f}\N{EN DASH}{row.ci95[1]:.3f}" if row.ci95 and max(row.ci95) < 100 else ""
+    interval = f" ({row.ci95[0]:.3f}\N{EN DASH}{row.ci95[1]:.3f})" if row.ci95 and max(row.ci95) < 100 else ""
     return f"{_ratio(row.drawn)}{interval}"
 
 

@@ -7,6 +7,8 @@ import unicodedata
 
 SIZE = 12.0
 """Pixels of the type everything is set in."""
+BOLD = 13.5
+"""The size at which plain letters would be as wide as bold ones of :data:`SIZE`."""
 LINE = 17.0
 """Pixels from one base line to the next."""
 

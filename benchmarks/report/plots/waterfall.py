@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from edgewright.benchmarks.report.plots.figures import change_text, number_text, signed_text, size_text, time_text
-from edgewright.benchmarks.report.plots.lettering import text_width
+from edgewright.benchmarks.report.plots.lettering import BOLD, text_width
 from edgewright.benchmarks.report.plots.rows import bar_panel
 from edgewright.benchmarks.report.plots.scales import fitted
 from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, absent
@@ -25,7 +25,7 @@ def waterfall(steps: Sequence[TraceStep], caption: Caption, *, metric: str = "ac
     if not steps:
         return absent(caption, "No pass was traced: compile with --trace.", width)
     drawing = Drawing(width)
-    names = min(max(text_width(step.name) for step in steps) + 14, width * (0.37 if drawing.is_narrow else 0.2))
+    names = min(max(text_width(step.name, BOLD) for step in steps) + 12, width * (0.37 if drawing.is_narrow else 0.2))
     panels: tuple[Callable[[float, float, float], None], ...] = (
         lambda left, right, top: _bars(
             drawing, steps, _size, (left, right, top), title="size", show=size_text, colour="1"
