@@ -97,6 +97,12 @@ class PacedSession(Session):
             os.abort()
         if self.how.get("raise_at") == str(self.runs):
             raise EngineError("the engine fell over", "Try again.")
+        if self.how.get("hang_at") == str(self.runs):
+            time.sleep(3600)
+        if self.how.get("eat_at") == str(self.runs):
+            self.eaten = [np.ones(25_000_000, np.uint8) for _ in range(40)]
+        if self.how.get("pause_at") == str(self.runs):
+            time.sleep(0.2)
         until = time.perf_counter_ns() + int(self.how.get("us", "300")) * 1000
         while time.perf_counter_ns() < until:
             pass
@@ -112,6 +118,9 @@ class PacedSession(Session):
 @pytest.fixture
 def paced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Artifact]:
     """``paced(us=300, open="crash")``: an artifact of a backend whose every run takes that long and does as told.
+
+    ``crash_at``, ``raise_at``, ``hang_at``, ``eat_at`` (a gigabyte) and ``pause_at`` (0.2 s) name the run at which it
+    happens, the first being 1; ``free`` frees the first axis.
 
     It is installed as a third party's package would be, so that child processes find it too.
     """
@@ -130,8 +139,8 @@ def paced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Arti
             engine,
             "model.bin",
             ("model.bin",),
-            (TensorSpec("x", "float32", (1, 4)),),
-            (TensorSpec("y", "float32", (1, 4)),),
+            (TensorSpec("x", "float32", ("N" if "free" in how else 1, 4)),),
+            (TensorSpec("y", "float32", ("N" if "free" in how else 1, 4)),),
             {name: str(value) for name, value in how.items()},
             {"paced": "1"},
         )
