@@ -31,6 +31,8 @@ _MOVES = frozenset(kind for kind, operator in OPERATORS.items() if operator.role
 _INTEGER = frozenset({"ConvInteger", "MatMulInteger"})
 _ADDED = re.compile(r"(?P<base>.+?)(?:_dequantize|_integer|_cast|_scaled|_biased|\.half|\.float)_*", re.DOTALL)
 """A tensor that stands for ``base``; what takes a name that is taken already has underscores behind it."""
+_AROUND_PRODUCTS = re.compile(r"(?P<base>.+?)(?:_scales|_scaled|_biased)_*", re.DOTALL)
+"""A node that turns an integer product into reals."""
 _FARTHEST = 6
 
 
@@ -61,10 +63,11 @@ def layers_of(model: OnnxModel, twin: OnnxModel | None = None, notes: Sequence[N
     known = set() if twin is None else {value.name or "" for node in twin.ir.graph for value in node.outputs}
     shares = typed_precisions(model, notes)
     reasons = {item.name: item.reason for item in shares.floats}
-    coded = any(is_standard(node, "DequantizeLinear") or node.op_type in _INTEGER for node in model.ir.graph)
+    products = any(node.op_type in _INTEGER for node in model.ir.graph)
+    coded = products or any(is_standard(node, "DequantizeLinear") for node in model.ir.graph)
     found = []
     for node in model.ir.graph:
-        if not _computes(node) or _is_accessory(node, known):
+        if not _computes(node) or (products and _is_accessory(node, known)):
             continue
         precision = _precision(node, multiplies=node.name in reasons or node.name in shares.products)
         reason = ""
@@ -105,11 +108,12 @@ def _computes(node: ir.Node) -> bool:
 
 
 def _is_accessory(node: ir.Node, known: set[str]) -> bool:
-    """Whether a pass added ``node`` around another: it scales an integer product, or adds its bias."""
-    name = node.outputs[0].name or ""
-    match = _ADDED.fullmatch(name)
-    dynamic = name.endswith("_scales") or (match is not None and match["base"] in known)
-    return node.op_type in ("Mul", "Add") and name not in known and dynamic
+    """Whether ``node`` was added to an integer product: it scales it, or adds its bias.
+
+    The node's name tells, which it keeps where its result takes over the name of an output.
+    """
+    match = _AROUND_PRODUCTS.fullmatch(node.name or "")
+    return node.op_type in ("Mul", "Add") and match is not None and match["base"] in known
 
 
 def _precision(node: ir.Node, *, multiplies: bool) -> str:
@@ -182,7 +186,7 @@ def _turned(value: ir.Value) -> Iterator[tuple[ir.Value, bool]]:
         if len(readers) != 1 or value.is_graph_output():
             return
         reader = readers[0]
-        scaled = _ADDED.fullmatch(reader.outputs[0].name or "") is not None and kinds <= {"Mul", "Add"}
+        scaled = _AROUND_PRODUCTS.fullmatch(reader.name or "") is not None and kinds <= {"Mul", "Add"}
         if not (kinds <= _CONVERTS | _MOVES or scaled):
             return
         moved = moved or bool(kinds & _MOVES)

@@ -52,11 +52,13 @@ def trace_layers(job: Job, winner: Winner, on_the_way: Sequence[Waypoint]) -> La
         *([f"no errors of layers: {why}"] if why else []),
         *([f"no times of layers: {untimed}"] if untimed else []),
     ]
-    found = [_traced(layer, errors, times, twin is not None and not why) for layer in layers]
+    spared = frozenset(built.choice.kept_float)
+    layers = [replace(one, reason="float to keep the accuracy") if one.name in spared else one for one in layers]
+    found = [_traced(layer, errors, times, compared=twin is not None and not why) for layer in layers]
     return LayersFound(tuple(found), min(SAMPLES, len(job.sets.prove)) if errors and job.sets else None, tuple(notes))
 
 
-def _traced(layer: Layer, errors: dict[str, LayerError], times: dict[str, float], compared: bool) -> LayerTrace:
+def _traced(layer: Layer, errors: dict[str, LayerError], times: dict[str, float], *, compared: bool) -> LayerTrace:
     reasons = [layer.reason] if layer.reason else []
     error = errors.get(layer.name)
     if compared and error is None:
