@@ -27,6 +27,7 @@ class RunMark:
 
     order: int
     arm: str
+    """Empty where that is not known of a voided run."""
     median_ns: float | None
     """None where it was voided and its samples were not kept."""
     flags: tuple[str, ...] = ()
@@ -60,7 +61,8 @@ def run_order(
     if not medians:
         return absent(caption, "No run was kept." if runs else "No runs.", width)
     drawing = Drawing(width)
-    arms = list(dict.fromkeys(run.arm for run in sorted(runs, key=lambda run: run.order)))
+    kept = [run for run in runs if run.median_ns is not None]
+    arms = list(dict.fromkeys(run.arm for run in sorted(kept, key=lambda run: run.order)))
     top = legend(drawing, 0, 14, _legend(runs, arms), width) + 10
     bottom = top + (190 if drawing.is_narrow else 220)
     y = fitted(medians, bottom - 12, top + 12)
@@ -107,7 +109,7 @@ def _arm(drawing: Drawing, runs: Sequence[RunMark], place: int, x: Scale, y: Sca
         drawing.polyline([(x(order), y(value)) for order, value in counted], f"ew-e{colour} ew-open")
     for run in ordered:
         assert run.median_ns is not None
-        hover = f"run {run.order}, {run.arm}: {time_text(run.median_ns)}. {run.voided or ', '.join(run.flags)}"
+        hover = f"{_name(run)}: {time_text(run.median_ns)}. {run.voided or ', '.join(run.flags)}"
         at, up = x(run.order), y(run.median_ns)
         if run.voided:
             drawing.mark("cross", at, up, 4, "ew-lbad", hover=hover)
@@ -119,13 +121,17 @@ def _lanes(runs: Sequence[RunMark], throttled: Sequence[int]) -> dict[str, list[
     lanes: dict[str, list[tuple[int, str]]] = {}
     for run in runs:
         for flag in run.flags:
-            lanes.setdefault(flag, []).append((run.order, f"run {run.order}, {run.arm}: {flag}"))
+            lanes.setdefault(flag, []).append((run.order, f"{_name(run)}: {flag}"))
     for run in runs:
         if run.voided:
-            lanes.setdefault("voided", []).append((run.order, f"run {run.order}, {run.arm}: {run.voided}"))
+            lanes.setdefault("voided", []).append((run.order, f"{_name(run)}: {run.voided}"))
     for order in throttled:
         lanes.setdefault("throttled", []).append((order, f"run {order}: the machine throttled"))
     return lanes
+
+
+def _name(run: RunMark) -> str:
+    return f"run {run.order}, {run.arm}" if run.arm else f"run {run.order}"
 
 
 def _draw_lanes(drawing: Drawing, lanes: dict[str, list[tuple[int, str]]], x: Scale, bottom: float) -> float:
