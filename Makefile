@@ -1,7 +1,7 @@
 # Two commands for a newcomer, each doing all of its own set-up on a machine with Python 3.11+ and make:
 #   make demo    compile two trained models for two runtimes and show what came out
 #   make test    the default test suite
-# Also: make test-full (the longer tier too), make lint, make clean.
+# Also: make test-full (the longer tier too), make lint, make bench (how fast the compiler itself is), make clean.
 
 # The first interpreter that is new enough; PYTHON=... overrides.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -11,8 +11,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # The suite runs two processes; more threads than that in each would only fight for the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -q
+# One file a commit, so that two of them can be compared: .venv/bin/pytest-benchmark compare out/bench/*.json
+BENCH_FILE = out/bench/$(shell git describe --always --dirty 2>/dev/null || echo unversioned).json
 
-.PHONY: demo test test-full lint setup clean
+.PHONY: demo test test-full lint bench setup clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -29,6 +31,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir $(VENV)/.import_linter
+
+bench: $(READY)
+	mkdir -p out/bench
+	$(BIN)/pytest benchmarks/micro -q --benchmark-json=$(BENCH_FILE)
 
 setup: $(READY)
 

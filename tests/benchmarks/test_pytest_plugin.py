@@ -128,7 +128,7 @@ def test_where_benchmarks_are_skipped_nothing_is_measured(project: Path) -> None
     assert (project / "record.json").exists()
 
 
-@pytest.mark.parametrize("words", [(), ALONE, ("--benchmark-disable",)])
+@pytest.mark.parametrize("words", [(), ALONE])
 def test_a_target_that_is_not_here_skips_the_test(
     mlp_bundle: MakeBundle, project: Path, words: tuple[str, ...]
 ) -> None:
@@ -138,7 +138,7 @@ def test_a_target_that_is_not_here_skips_the_test(
     assert "is not on this machine" in run(project, ONE_TEST, *words, skipped=1)
 
 
-@pytest.mark.parametrize("words", [(), ALONE, ("--benchmark-disable",)])
+@pytest.mark.parametrize("words", [(), ("--benchmark-disable",)])
 def test_a_mistake_is_one_message_at_the_users_own_line(project: Path, words: tuple[str, ...]) -> None:
     text = "def test_gone(edgewright_bench):\n    edgewright_bench('gone.ewb')\n"
     shown = run(project, text, *words, failed=1)
