@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 from edgewright.backends import Artifact
 from edgewright.benchmarks import measuring, protocol
 from edgewright.benchmarks.machine import Pressure
-from edgewright.benchmarks.measuring import Measured, Question, digest_of_samples, measure
+from edgewright.benchmarks.measuring import Children, Measured, Question, Warmth, digest_of_samples, measure
 from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.record import Memory
+from edgewright.benchmarks.side import SideSeries
 from edgewright.core.errors import EngineError
 from edgewright.core.tensors import Feeds
 
@@ -18,6 +21,12 @@ Paced = Callable[..., Artifact]
 # Short enough for a test; the rule itself is tested on figures in test_run_child.py.
 WARM = WarmUp(least_seconds=0.05, most_seconds=1.0, unsteady_seconds=0.1, span=10.0, trend=10.0)
 TINY = Protocol(Preset("tiny", 64, 0.1, 2), Windows(5, 0.01, 0.5), WARM)
+
+
+@pytest.fixture(autouse=True)
+def undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other guests of this machine do not void what a test asks for."""
+    monkeypatch.setattr(measuring, "pressure", lambda: Pressure(0, 0, 0))
 
 
 @pytest.fixture
@@ -82,6 +91,91 @@ def test_a_crash_is_an_error_with_its_kind(paced: Paced, asked: Callable[..., Me
     assert caught.value.kind == "crashed"
 
 
+@pytest.mark.parametrize(
+    ("how", "kind"),
+    [
+        ({"crash_at": 20}, "crashed"),
+        ({"raise_at": 20}, "raised"),
+        ({"hang_at": 20}, "timeout"),
+        ({"eat_at": 20}, "memory"),
+    ],
+)
+def test_a_run_that_fails_is_classified(
+    how: dict[str, int],
+    kind: str,
+    paced: Paced,
+    paced_feeds: list[Feeds],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if kind == "timeout":
+        monkeypatch.setattr(measuring, "_GRACE_S", 4.0)
+    children = Children(Question(paced(**how), paced_feeds, None, 1e-3, 1, TINY, memory_bytes=700_000_000), tmp_path)
+    warmth = Warmth(5, True, 1, 3e5, None, ())
+    with pytest.raises(EngineError) as caught:
+        children.attempt(0, warmth)
+    assert caught.value.kind == kind
+    # The next process knows nothing of it.
+    assert Children(Question(paced(), paced_feeds, None, 1e-3, 1, TINY), tmp_path).attempt(1, warmth)[0].order == 1
+
+
+def test_an_attempt_tells_what_voids_it_and_leaves_what_to_do_to_others(
+    paced: Paced, paced_feeds: list[Feeds], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = iter([Pressure(0, 100, 5), Pressure(0, 200, 6), Pressure(0, 300, 6), Pressure(0, 400, 6)])
+    monkeypatch.setattr(measuring, "pressure", lambda: next(counted))
+    children = Children(Question(paced(us=300), paced_feeds, None, 1e-3, 1, TINY), tmp_path)
+    warmth = Warmth(5, True, 1, 3e5, None, ())
+    run, reason = children.attempt(4, warmth)
+    assert reason == "the processor throttled itself"
+    assert (run.order, "disturbed" in run.flags) == (4, True)
+    assert children.voided == []
+    run, reason = children.attempt(5, warmth)
+    assert (reason, "disturbed" in run.flags) == (None, False)
+
+
+def test_a_clock_that_fell_while_timing_voids_a_run_and_side_readings_know_whose_they_are(
+    paced: Paced, paced_feeds: list[Feeds], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans: list[tuple[int, int]] = []
+
+    def fell(_side: SideSeries, began: int, ended: int) -> str:
+        spans.append((began, ended))
+        return "the clock of its cores fell from 2000 to 1500 MHz"
+
+    monkeypatch.setattr(SideSeries, "clock_fell", fell)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text("processor : 0\ncpu MHz : 2000\n")
+    question = Question(paced(us=300), paced_feeds, None, 1e-3, 1, TINY)
+    before = time.perf_counter_ns()
+    with SideSeries((0,), 0.02, tmp_path / "sys", tmp_path / "proc") as side:
+        children = Children(question, tmp_path, "new", side)
+        run, reason = children.attempt(2, Warmth(5, True, 1, 3e5, None, ()))
+    after = time.perf_counter_ns()
+    assert reason == "the clock of its cores fell from 2000 to 1500 MHz"
+    assert "disturbed" in run.flags
+    ((began, ended),) = spans
+    # A child's clock is its parent's: what it timed lies within.
+    assert before < began < ended < after
+    assert ended - began >= sum(run.ns)
+    assert {(one.arm, one.order) for one in side.readings} >= {("new", 2)}
+
+
+def test_memory_is_the_median_of_fresh_processes(
+    paced: Paced, paced_feeds: list[Feeds], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children = Children(Question(paced(us=1000), paced_feeds, None, 1e-3, 1, TINY), tmp_path)
+    figures = iter([3_000, 1_000, 2_000])
+
+    def ask(_function: str, _plan: object, _seconds: float) -> dict[str, object]:
+        one = next(figures)
+        return {"import_bytes": one, "load_bytes": None, "first_bytes": one + 1, "hundredth_bytes": one + 2}
+
+    monkeypatch.setattr(children, "_ask", ask)
+    found = children.memory(Warmth(5, True, 1, 1e6, None, ()), processes=3)
+    assert found == Memory(2_000, None, 2_001, 2_002, 3)
+
+
 def test_a_disturbed_run_is_made_again_and_kept_with_a_flag_at_last(
     paced: Paced, asked: Callable[..., Measured], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,8 +217,8 @@ def test_the_devices_own_times_are_a_second_series(paced: Paced, asked: Callable
 
 
 def test_the_digest_of_inputs_sees_names_shapes_types_and_bytes() -> None:
-    base = {"x": np.zeros((1, 4), np.float32)}
-    others = [
+    base: Feeds = {"x": np.zeros((1, 4), np.float32)}
+    others: list[Feeds] = [
         {"y": base["x"]},
         {"x": base["x"].reshape(4, 1)},
         {"x": base["x"].astype(np.int32)},

@@ -73,6 +73,10 @@ class FakeLibrary:
         major._obj.value, minor._obj.value = 9, 0  # type: ignore[attr-defined]
         return 0
 
+    def do_nvmlDeviceGetTotalEnergyConsumption(self, _device: object, value: object) -> int:
+        value._obj.value = 5_000_000_123  # type: ignore[attr-defined]
+        return 0
+
     def do_nvmlDeviceGetCurrentClocksThrottleReasons(self, _device: object, value: object) -> int:
         value._obj.value = self._reasons  # type: ignore[attr-defined]
         return 0
@@ -83,19 +87,25 @@ def test_what_the_library_says_arrives_in_its_units(visible: str) -> None:
     read = Nvml(FakeLibrary(), visible)
     assert read.gpu() == Gpu("NVIDIA Test", "600.1", GpuLimits("9.0", 1980, 2619, 700.5))
     assert read.clocks() == Clocks(1410, 2600, 54, ("power cap", "hardware thermal slowdown"))
+    assert read.energy_mj() == 5_000_000_123  # more than 32 bits
 
 
 def test_a_gpu_that_is_hidden_is_not_read() -> None:
     read = Nvml(FakeLibrary(), "0")
-    assert (read.gpu(), read.clocks()) == (None, None)
+    assert (read.gpu(), read.clocks(), read.energy_mj()) == (None, None, None)
 
 
 def test_what_a_gpu_keeps_to_itself_is_none_and_the_rest_is_there() -> None:
     library = FakeLibrary(
         without=("nvmlDeviceGetCurrentClocksThrottleReasons", "nvmlDeviceGetCudaComputeCapability"),
-        refuses=("nvmlDeviceGetPowerManagementLimit", "nvmlDeviceGetTemperature"),
+        refuses=(
+            "nvmlDeviceGetPowerManagementLimit",
+            "nvmlDeviceGetTemperature",
+            "nvmlDeviceGetTotalEnergyConsumption",
+        ),
     )
     read = Nvml(library, "1")
+    assert read.energy_mj() is None
     assert read.gpu() == Gpu("NVIDIA Test", "600.1", GpuLimits(None, 1980, 2619, None))
     assert read.clocks() == Clocks(1410, 2600, None, None)
 

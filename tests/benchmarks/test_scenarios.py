@@ -28,7 +28,7 @@ from edgewright.benchmarks.scenarios import (
 )
 from edgewright.benchmarks.summary import summarise
 from edgewright.core.errors import UsageError
-from edgewright.core.tensors import Feeds, TensorSpec
+from edgewright.core.tensors import Feeds, Outputs, TensorSpec
 
 Paced = Callable[..., Artifact]
 Asked = Callable[..., Run]
@@ -134,6 +134,7 @@ def test_short_inferences_are_stamped_one_by_one_where_samples_arrive(
     warmth = children.warm_up()
     assert warmth.inner == 1
     assert warmth.sample_kind == "response"
+    assert warmth.rate_per_s is not None
     assert warmth.rate_per_s == pytest.approx(0.5e9 / warmth.median_ns, rel=1e-3)
     assert warmth.pace_s == pytest.approx(1 / warmth.rate_per_s)
 
@@ -208,7 +209,9 @@ def test_a_fixed_batch_runs_back_to_back_and_says_so() -> None:
 def test_offline_counts_samples_not_batches(paced: Paced, paced_feeds: list[Feeds], tmp_path: Path) -> None:
     tiny = Protocol(Preset("tiny", 64, 0.1, 1), Windows(5, 0.01, 0.5), scenario=Scenario("offline", batch=8))
     said: list[str] = []
-    expected = [{"y": np.zeros((1, 4), np.float32)}] * 4  # of single samples: not what batches are held against
+    expected: list[Outputs] = [
+        {"y": np.zeros((1, 4), np.float32)}
+    ] * 4  # of single samples: not what batches are held against
     question = Question(paced(us=2000, free="yes"), paced_feeds, expected, 1e-3, 1, tiny, log=said.append)
     children = Children(question, tmp_path)
     warmth = replace(WARMTH, median_ns=2e6, batch=8)
