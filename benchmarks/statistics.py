@@ -81,7 +81,7 @@ def interval_95(samples: Samples, share: float) -> tuple[float, float] | None:
     P(Bin < l) <= 2.5 % and P(Bin >= u) <= 2.5 % bound it (David & Nagaraja, Order Statistics, 3rd ed., section 7.1).
     """
     ordered = np.sort(np.asarray(samples, np.float64))
-    below = _binomial_cdf(len(ordered), share)
+    below = binomial_cdf(len(ordered), share)
     tail = (1 - _INTERVAL) / 2
     low = int(np.searchsorted(below, tail, side="right"))  # the largest l with P(Bin <= l - 1) <= tail
     high = int(np.searchsorted(below, 1 - tail, side="left")) + 1  # the smallest u with P(Bin <= u - 1) >= 1 - tail
@@ -98,7 +98,7 @@ def upper_99(samples: Samples, share: float) -> float | None:
     confidence 0.99), where the probability is written as the regularised incomplete beta I_share(n - t, t + 1).
     """
     ordered = np.sort(np.asarray(samples, np.float64))
-    over = _binomial_cdf(len(ordered), 1 - share)
+    over = binomial_cdf(len(ordered), 1 - share)
     t = int(np.searchsorted(over, 1 - _CONFIDENCE, side="right")) - 1
     return float(ordered[len(ordered) - t]) if t >= 1 else None
 
@@ -222,9 +222,32 @@ def variation(samples: Samples) -> float:
     return float(values.std(ddof=1) / values.mean()) if len(values) > 1 and values.mean() else 0.0
 
 
-def _binomial_cdf(n: int, p: float) -> npt.NDArray[np.float64]:
-    """P(Binomial(n, p) <= k) for k = 0 ... n; summed from logarithms, so that no term under- or overflows early."""
-    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
-    k = np.arange(n + 1)
-    logs = factorials[n] - factorials[k] - factorials[n - k] + k * math.log(p) + (n - k) * math.log1p(-p)
+def binomial_cdf(n: int, p: float, last: int | None = None) -> npt.NDArray[np.float64]:
+    """P(Binomial(n, p) <= k) for k = 0 ... ``last`` (n); 0 < p < 1.
+
+    Summed from logarithms, so that no term under- or overflows early.
+    """
+    k = np.arange(1, (n if last is None else last) + 1)
+    logs = np.cumsum([n * math.log1p(-p), *(np.log((n - k + 1) / k) + math.log(p) - math.log1p(-p))])
     return np.cumsum(np.exp(logs))
+
+
+def clopper_pearson(count: int, n: int, tail: float) -> tuple[float, float]:
+    """Bounds of a binomial share of which ``count`` of ``n`` were seen; each is missed with at most ``tail``.
+
+    Clopper & Pearson 1934. Found by bisection, to 50 bits, and rounded outwards.
+
+    >>> low, high = clopper_pearson(0, 100, 0.05)
+    >>> low, round(high, 4)
+    (0.0, 0.0295)
+    """
+
+    def bisected(reached: int, level: float) -> tuple[float, float]:
+        below, above = 0.0, 1.0
+        for _ in range(50):
+            middle = (below + above) / 2
+            still = float(binomial_cdf(n, middle, reached)[-1]) > level
+            below, above = (middle, above) if still else (below, middle)
+        return below, above
+
+    return bisected(count - 1, 1 - tail)[0] if count else 0.0, bisected(count, tail)[1] if count < n else 1.0

@@ -133,3 +133,18 @@ def test_the_interval_of_a_paired_ratio_covers_what_it_should() -> None:
         assert interval is not None
         held += interval[0] <= 1.1 <= interval[1]
     assert held / 400 == pytest.approx(0.95, abs=4 * (0.95 * 0.05 / 400) ** 0.5)
+
+
+@given(st.integers(1, 2000), st.floats(0.001, 0.999), st.data())
+def test_the_binomial_is_scipys(n: int, p: float, data: st.DataObject) -> None:
+    last = data.draw(st.integers(0, n))
+    # The logarithms' rounding grows with the number of terms: 1e-12 of 2000.
+    np.testing.assert_allclose(own.binomial_cdf(n, p, last), stats.binom(n, p).cdf(np.arange(last + 1)), atol=1e-10)
+
+
+@given(st.integers(1, 500), st.sampled_from([0.00025, 0.025, 0.05]), st.data())
+def test_clopper_pearson_is_the_betas(n: int, tail: float, data: st.DataObject) -> None:
+    count = data.draw(st.integers(0, n))
+    low, high = own.clopper_pearson(count, n, tail)
+    assert low == pytest.approx(stats.beta.ppf(tail, count, n - count + 1) if count else 0.0, abs=1e-9)
+    assert high == pytest.approx(stats.beta.isf(tail, count + 1, n - count) if count < n else 1.0, abs=1e-9)
