@@ -28,8 +28,8 @@ class Classes:
     count: int | None
 
 
-def class_scores(outputs: Outputs) -> npt.NDArray[np.float32]:
-    """The first output as ``(batch, positions, classes)``; float.
+def class_scores(outputs: Outputs) -> npt.NDArray[np.floating]:
+    """The first output as ``(batch, positions, classes)``; float32, or float64 where that would round scores.
 
     Raises:
         UsageError: when the model has no outputs, or the first one holds class indices, text or single values.
@@ -40,7 +40,8 @@ def class_scores(outputs: Outputs) -> npt.NDArray[np.float32]:
     scores = _trimmed(scores)
     if scores.shape[-1] < 2:
         raise UsageError(f"output '{name}' has shape {scores.shape}: one score is not a choice of class", _DECODE)
-    return scores.reshape(scores.shape[0], -1, scores.shape[-1]).astype(np.float32, copy=False)
+    wide = scores.dtype.name in ("float64", "uint32", "uint64")
+    return scores.reshape(scores.shape[0], -1, scores.shape[-1]).astype(np.float64 if wide else np.float32, copy=False)
 
 
 def predicted(outputs: Outputs) -> Classes:
@@ -73,10 +74,11 @@ def class_labels(label: Array | Outputs, shape: tuple[int, int], count: int | No
     positions = shape[0] * shape[1]
     if given.size != positions:
         return _from_rows(given, shape, count)
-    index = given.astype(np.int64)
+    with np.errstate(invalid="ignore"):
+        index = given.astype(np.int64)
     if not np.array_equal(index, given):
         raise BadInputError(
-            f"label {given.reshape(-1)[0]} is not a class index", "Labels of a classifier are whole numbers from 0."
+            f"label {given[index != given][0]} is not a class index", "Labels of a classifier are whole numbers from 0."
         )
     top = f"0 to {count - 1}" if count is not None else "0 and up"
     wrong = index[(index < 0) | (index >= count)] if count is not None else index[index < 0]

@@ -36,8 +36,8 @@ class AveragePrecision(Metric):
     """0 to 1. Outputs are one array ``(n, 6)`` per image of x0, y0, x1, y1, score, class, after suppression.
 
     Or three outputs named boxes ``(n, 4)``, scores ``(n,)`` and labels ``(n,)``. Rows with a negative class or a score
-    of 0 or less are padding. The sample's label is ``(m, 5)``: x0, y0, x1, y1, class, padded with class -1. A model
-    that answers anything else names a decode function.
+    of 0 or less are padding. The sample's label is ``(m, 5)``: x0, y0, x1, y1, class, padded with class -1. All may
+    have a batch axis of images in front. A model that answers anything else names a decode function.
     """
 
     thresholds: tuple[float, ...] = ()
@@ -48,10 +48,15 @@ class AveragePrecision(Metric):
         self._true: list[Boxes] = []
 
     def update(self, outputs: Outputs, expected: Array | Outputs) -> None:
-        """Takes one image's boxes and the true ones."""
+        """Takes the boxes of one image, or of each of a batch, and the true ones."""
         found, true = found_boxes(outputs), true_boxes(expected)
-        self._found.append(found)
-        self._true.append(true)
+        if len(found) != len(true):
+            raise BadInputError(
+                f"the outputs have boxes of {len(found)} image(s), the label of {len(true)}",
+                "Give labels of shape (images, m, 5), padded with class -1.",
+            )
+        self._found += found
+        self._true += true
 
     def compute(self) -> float:
         """The mean over thresholds, recall points and the classes that occur in the labels."""
@@ -67,50 +72,78 @@ class AveragePrecision(Metric):
                 data.createIndex()
             run = self._library.COCOeval(truth, found, "bbox")
             run.params.iouThrs = np.array(self.thresholds)
+            # The library's "all" ends at 1e10 square pixels, beyond which a true box would not count.
+            run.params.areaRng, run.params.areaRngLbl = [[0, np.inf]], ["all"]
             run.evaluate()
             run.accumulate()
         precision = run.eval["precision"][:, :, :, 0, -1]
         return float(precision[precision > -1].mean())
 
 
-def found_boxes(outputs: Outputs) -> Boxes:
-    """The boxes of one image in a model's outputs.
+def found_boxes(outputs: Outputs) -> list[Boxes]:
+    """The boxes in a model's outputs, image by image.
 
     Raises:
         UsageError: when they are in no form described at :class:`AveragePrecision`.
     """
     if all(name in outputs for name in _NAMES):
-        corners, scores, classes = (np.asarray(outputs[name], np.float64) for name in _NAMES)
-        table = np.concatenate([corners.reshape(-1, 4), scores.reshape(-1, 1), classes.reshape(-1, 1)], 1)
-    else:
-        name, array = first_output(outputs)
-        if array.ndim < 2 or array.shape[-1] != _COLUMNS or (array.ndim > 2 and array.shape[0] != 1):
-            raise UsageError(
-                f"output '{name}' has shape {array.shape}: not boxes of one image",
-                "Name a decode function that returns (n, 6): x0, y0, x1, y1, score, class, after suppression.",
-            )
-        table = array.reshape(-1, _COLUMNS).astype(np.float64)
+        return [_found(table) for table in _named_tables(outputs)]
+    name, array = first_output(outputs)
+    if array.ndim not in (2, 3) or array.shape[-1] != _COLUMNS:
+        raise UsageError(
+            f"output '{name}' has shape {array.shape}: not boxes of one image, or of a batch",
+            "Name a decode function that returns (n, 6): x0, y0, x1, y1, score, class, after suppression.",
+        )
+    return [_found(table) for table in _images(array)]
+
+
+def true_boxes(label: Array | Outputs) -> list[Boxes]:
+    """The boxes of a label, image by image.
+
+    Raises:
+        BadInputError: when it has another form, or boxes that are none.
+    """
+    given = label_array(label)
+    if given.ndim not in (2, 3) or given.shape[-1] != 5:
+        raise BadInputError(
+            f"a label has shape {given.shape}: not (m, 5) boxes",
+            "Give x0, y0, x1, y1, class per box; pad with class -1.",
+        )
+    return [_true(table) for table in _images(given)]
+
+
+def _images(array: Array) -> list[npt.NDArray[np.float64]]:
+    return list(array.astype(np.float64).reshape(array.shape if array.ndim == 3 else (1, *array.shape)))
+
+
+def _named_tables(outputs: Outputs) -> list[npt.NDArray[np.float64]]:
+    corners, scores, classes = (np.asarray(outputs[name], np.float64) for name in _NAMES)
+    images = corners.shape[0] if corners.ndim == 3 else 1
+    count = corners.size // 4 // max(images, 1)
+    if corners.ndim not in (2, 3) or corners.shape[-1] != 4 or not images * count == scores.size == classes.size:
+        shapes = ", ".join(f"{name} {np.asarray(outputs[name]).shape}" for name in _NAMES)
+        raise UsageError(
+            f"outputs of shape {shapes} are not boxes, each with its score and label",
+            "Name a decode function that returns boxes (n, 4), scores (n,) and labels (n,).",
+        )
+    columns = [corners.reshape(images, count, 4), *(one.reshape(images, count, 1) for one in (scores, classes))]
+    return list(np.concatenate(columns, 2))
+
+
+def _found(table: npt.NDArray[np.float64]) -> Boxes:
     kept = np.isfinite(table).all(1) & (table[:, 4] > 0) & (table[:, 5] >= 0)
     table = table[kept]
     return Boxes(table[:, :4], table[:, 5].astype(np.int64), table[:, 4])
 
 
-def true_boxes(label: Array | Outputs) -> Boxes:
-    """The boxes of a label.
-
-    Raises:
-        BadInputError: when it has another form.
-    """
-    given = label_array(label)
-    if given.ndim < 2 or given.shape[-1] != 5:
-        raise BadInputError(
-            f"a label has shape {given.shape}: not (m, 5) boxes",
-            "Give x0, y0, x1, y1, class per box; pad with class -1.",
-        )
-    table = given.reshape(-1, 5).astype(np.float64)
-    table = table[table[:, 4] >= 0]
+def _true(table: npt.NDArray[np.float64]) -> Boxes:
+    table = table[~(table[:, 4] < 0)]
+    if not np.isfinite(table).all():
+        raise BadInputError("a true box has a corner or class that is not finite", "Leave such boxes out of the data.")
     if (table[:, 2:4] < table[:, :2]).any():
         raise BadInputError("a true box ends before it begins", "Boxes are corners: x0, y0, x1, y1.")
+    if (table[:, 4] != np.floor(table[:, 4])).any():
+        raise BadInputError("a true box has a class that is no whole number", "Classes are whole numbers from 0.")
     return Boxes(table[:, :4], table[:, 4].astype(np.int64), np.ones(len(table)))
 
 

@@ -79,13 +79,12 @@ def _cosine(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> f
     if not (kept | same).all():
         return _BROKEN
     ours, theirs = ours[kept], theirs[kept]
-    largest = max(float(np.abs(ours).max(initial=0)), float(np.abs(theirs).max(initial=0)))
-    if largest == 0:
-        return 1.0
-    # Scaled before squaring, so that neither 1e200 overflows nor 1e-200 vanishes.
-    ours, theirs = ours / largest, theirs / largest
-    norm = float(np.sqrt((ours @ ours) * (theirs @ theirs)))
-    return float(np.clip((ours @ theirs) / norm, -1, 1)) if norm > 0 else _BROKEN
+    largest = [float(np.abs(one).max(initial=0)) for one in (ours, theirs)]
+    if 0 in largest:
+        return 1.0 if largest == [0, 0] else _BROKEN
+    # Each is scaled before squaring, so that neither 1e200 overflows nor 1e-200 vanishes.
+    ours, theirs = ours / largest[0], theirs / largest[1]
+    return float(np.clip((ours @ theirs) / np.sqrt((ours @ ours) * (theirs @ theirs)), -1, 1))
 
 
 def _closeness(pairs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

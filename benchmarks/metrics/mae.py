@@ -24,4 +24,5 @@ class Mae(MeanMetric):
         ours, theirs = prediction_and_label(outputs, expected)
         if not np.isfinite(ours).all():
             return np.array([_WORST])
-        return np.array([min(float(np.mean(np.abs(ours - theirs))), _WORST)])
+        with np.errstate(over="ignore"):
+            return np.array([min(float(np.mean(np.abs(ours - theirs))), _WORST)])

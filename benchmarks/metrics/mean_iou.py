@@ -1,7 +1,8 @@
 """Mean intersection over union of a segmentation: per class TP / (TP + FP + FN) over all pixels, then the mean.
 
-As in PASCAL VOC (Everingham et al. 2010): the confusion matrix covers the whole set, label 255 marks pixels that do
-not count, and a class that neither the labels nor the predictions have is left out of the mean.
+As in PASCAL VOC (Everingham et al. 2010): pixels are counted over the whole set, label 255 marks those that do not
+count, and a class that neither the labels nor the predictions have is left out of the mean. A pixel with a score of
+NaN, or a negative class, is of no class: wrong, whatever its label.
 """
 
 from __future__ import annotations
@@ -10,23 +11,25 @@ import numpy as np
 import numpy.typing as npt
 
 from edgewright.benchmarks.metrics._base import Metric
-from edgewright.benchmarks.metrics._classes import first_output, label_array
+from edgewright.benchmarks.metrics._classes import NO_CLASS, first_output, label_array
 from edgewright.core.errors import BadInputError
 from edgewright.core.tensors import Array, Outputs
 
 _VOID = 255
+_MOST_CLASSES = 1 << 16
 
 
 class MeanIou(Metric):
     """0 to 1. The first output is ``(1, classes, H, W)`` or ``(1, H, W, classes)`` scores, or ``(1, H, W)`` classes.
 
-    Labels are ``(H, W)`` class indices. What is kept is one matrix of classes x classes.
+    Labels are ``(H, W)`` class indices; both may be batches. What is kept is three counts for each class.
     """
 
     name = "mean-iou"
 
     def __init__(self) -> None:
-        self._confusion: npt.NDArray[np.int64] = np.zeros((0, 0), np.int64)
+        self._counts: npt.NDArray[np.int64] = np.zeros((3, 0), np.int64)
+        """``(3, classes)``: pixels that are of a class, that were predicted as it, and both."""
 
     def update(self, outputs: Outputs, expected: Array | Outputs) -> None:
         """Takes one sample's outputs and its label."""
@@ -35,29 +38,27 @@ class MeanIou(Metric):
         label = label[None] if label.ndim == 2 else label
         found, count = _class_map(name, array, label)
         counted = label != _VOID
-        label, found = label[counted].astype(np.int64), found[counted]
+        label, found = _whole(label[counted]), found[counted]
         if label.size and (label.min() < 0 or (count is not None and label.max() >= count)):
             raise BadInputError(
                 f"label {label.min() if label.min() < 0 else label.max()} is out of range"
                 + (f": the model tells {count} classes apart" if count is not None else ""),
                 f"Classes start at 0; {_VOID} marks pixels that do not count.",
             )
-        self._grow(max([count or 0, *(int(a.max(initial=-1)) + 1 for a in (label, found))]))
-        size = len(self._confusion)
-        self._confusion += np.bincount(label * size + found, minlength=size * size).reshape(size, size)
+        size = max(count or 0, *(int(one.max(initial=-1)) + 1 for one in (label, found)), self._counts.shape[1])
+        if size > _MOST_CLASSES:
+            raise BadInputError(f"class {size - 1} occurs in '{name}' or its label", f"Number below {_MOST_CLASSES}.")
+        self._counts = np.pad(self._counts, ((0, 0), (0, size - self._counts.shape[1])))
+        for row, classes in enumerate((label, found[found >= 0], label[label == found])):
+            self._counts[row] += np.bincount(classes, minlength=size)
 
     def compute(self) -> float:
         """The mean over classes that occur."""
-        hits = np.diag(self._confusion)
-        union = self._confusion.sum(0) + self._confusion.sum(1) - hits
+        true, found, hits = self._counts
+        union = true + found - hits
         if not union.any():
             raise BadInputError("metric mean-iou was given no pixel that counts", "Give labels other than 255.")
         return float((hits[union > 0] / union[union > 0]).mean())
-
-    def _grow(self, size: int) -> None:
-        missing = size - len(self._confusion)
-        if missing > 0:
-            self._confusion = np.pad(self._confusion, ((0, missing), (0, missing)))
 
 
 def _class_map(name: str, array: Array, label: Array) -> tuple[npt.NDArray[np.int64], int | None]:
@@ -75,5 +76,14 @@ def _class_map(name: str, array: Array, label: Array) -> tuple[npt.NDArray[np.in
 
 
 def _argmax(scores: Array, axis: int) -> npt.NDArray[np.int64]:
-    # NaN must not win a pixel: argmax would choose it.
-    return np.asarray(np.where(np.isnan(scores), -np.inf, scores).argmax(axis), np.int64)
+    return np.where(np.isnan(scores).any(axis), NO_CLASS, scores.argmax(axis)).astype(np.int64)
+
+
+def _whole(label: Array) -> npt.NDArray[np.int64]:
+    with np.errstate(invalid="ignore"):
+        index = label.astype(np.int64)
+    if not np.array_equal(index, label):
+        raise BadInputError(
+            f"label {label[index != label][0]} is not a class index", "Labels of pixels are whole numbers from 0."
+        )
+    return index

@@ -24,4 +24,5 @@ class Mse(MeanMetric):
         ours, theirs = prediction_and_label(outputs, expected)
         if not np.isfinite(ours).all():
             return np.array([_WORST])
-        return np.array([min(float(np.mean((ours - theirs) ** 2)), _WORST)])
+        with np.errstate(over="ignore"):
+            return np.array([min(float(np.mean((ours - theirs) ** 2)), _WORST)])

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgewright.benchmarks.metrics._base import MeanMetric
-from edgewright.benchmarks.metrics._classes import label_array
+from edgewright.benchmarks.metrics._classes import first_output, label_array
 from edgewright.benchmarks.metrics._regression import prediction_and_label
 from edgewright.core.errors import BadInputError
 from edgewright.core.tensors import Array, Outputs
@@ -16,19 +16,26 @@ _HIGHEST_DB = 100.0
 
 
 class Psnr(MeanMetric):
-    """0 to 100 dB; the mean over samples. Peak is 255 for uint8 labels and 1 for floating-point ones."""
+    """0 to 100 dB; the mean over images. Peak is 255 for uint8 labels and 1 for floating-point ones."""
 
     name = "psnr"
 
     def score(self, outputs: Outputs, expected: Array | Outputs) -> npt.NDArray[np.float64]:
-        """One number per inference; 0 for an answer that is not finite."""
+        """One number per image of a batch (four axes or more), else per inference; 0 for one that is not finite."""
         ours, theirs = prediction_and_label(outputs, expected)
+        _, array = first_output(outputs)
+        # A ratio of a whole batch's error is not the mean of its images' ratios.
+        images = array.shape[0] if array.ndim >= 4 else 1
         peak = _peak(label_array(expected))
-        if not np.isfinite(ours).all():
-            return np.array([0.0])
-        error = float(np.mean((ours - theirs) ** 2))
-        ratio = 10 * np.log10(peak**2 / error) if error > 0 else _HIGHEST_DB
-        return np.array([float(np.clip(ratio, 0, _HIGHEST_DB))])
+        with np.errstate(over="ignore", invalid="ignore"):
+            errors = ((ours - theirs) ** 2).reshape(images, -1).mean(1)
+        return np.array([_decibels(peak, float(error)) for error in errors])
+
+
+def _decibels(peak: float, error: float) -> float:
+    if not np.isfinite(error):
+        return 0.0
+    return float(np.clip(20 * np.log10(peak) - 10 * np.log10(error), 0, _HIGHEST_DB)) if error > 0 else _HIGHEST_DB
 
 
 def _peak(label: Array) -> float:
