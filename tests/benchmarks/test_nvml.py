@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from edgewright.benchmarks import nvml
 from edgewright.benchmarks.nvml import Clocks, Gpu, GpuLimits, Nvml, held_back
 
 NOT_SUPPORTED = 3
@@ -119,7 +118,7 @@ def test_no_library_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(_name: str) -> None:
         raise OSError("libnvidia-ml.so.1: cannot open shared object file")
 
-    monkeypatch.setattr(nvml.ctypes, "CDLL", absent)
+    monkeypatch.setattr(ctypes, "CDLL", absent)
     assert (Nvml().gpu(), Nvml().clocks()) == (None, None)
 
 
