@@ -62,6 +62,8 @@ class Plot:
 
     caption: Caption
     draw: Callable[[int], str]
+    compact: bool = False
+    """Whether one size must do for wide and narrow windows."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from edgewright.benchmarks.report import plots
 from edgewright.benchmarks.report.blocks import Page, Plot
+from edgewright.benchmarks.report.data import ReportData
+from edgewright.benchmarks.report.detail import LEVELS, LIMIT_BYTES
+from edgewright.benchmarks.report.drawn import drawn
+from edgewright.benchmarks.report.page import page_of
 from edgewright.core.foreign_text import spelt_out
 
 if TYPE_CHECKING:
@@ -21,6 +26,21 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _PACKAGE = "edgewright.benchmarks.report"
+_BLANKS = re.compile(r"\n[ \n]*\n")
+
+
+def render_report(data: ReportData) -> str:
+    """The whole file, in as much detail as keeps it below :data:`edgewright.benchmarks.report.detail.LIMIT_BYTES`.
+
+    Raises:
+        ModuleNotFoundError: without the ``report`` extra.
+    """
+    text = ""
+    for detail in LEVELS:
+        text = render_html(page_of(data, detail))
+        if len(text.encode()) <= LIMIT_BYTES:
+            break
+    return text
 
 
 def render_html(page: Page) -> str:
@@ -30,7 +50,8 @@ def render_html(page: Page) -> str:
         ModuleNotFoundError: without the ``report`` extra.
     """
     style = style_sheet()
-    return _environment().get_template("page.html.j2").render(page=page, style=_markup(style), policy=policy(style))
+    text = _environment().get_template("page.html.j2").render(page=page, style=_markup(style), policy=policy(style))
+    return _BLANKS.sub("\n", text)
 
 
 def style_sheet() -> str:
@@ -59,6 +80,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters["drawn"] = _drawn
+    environment.filters["text"] = _code
     environment.tests["a"] = lambda block, kind: type(block).__name__ == kind
     return environment
 
@@ -71,7 +93,13 @@ def _finalize(value: object) -> object:
 
 
 def _drawn(plot: Plot) -> Markup:
-    return _markup(plots.responsive(plot.draw))
+    return _markup(drawn(plot))
+
+
+def _code(text: str) -> Markup:
+    """Text between tags, where quotes need no escaping: JSON is full of them."""
+    shown = str(_finalize(text))
+    return _markup(shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
 def _markup(text: str) -> Markup:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edgewright.benchmarks.report.blocks import Page, Section
 from edgewright.benchmarks.report.data import ReportData, Variant
+from edgewright.benchmarks.report.detail import LEVELS, Detail
 from edgewright.benchmarks.report.drawings import distributions, histories, ratios, run_orders, tradeoff
 from edgewright.benchmarks.report.particulars import embedded, fallbacks, provenance
 from edgewright.benchmarks.report.results import results_table
@@ -17,7 +18,7 @@ from edgewright.core.foreign_text import shortened
 _MODELS_NAMED = 3
 
 
-def page_of(data: ReportData) -> Page:
+def page_of(data: ReportData, detail: Detail = LEVELS[0]) -> Page:
     """The whole report, verdict first; the same for the same data."""
     variants = data.variants
     named, unit = labels(variants), time_unit(variants)
@@ -26,10 +27,10 @@ def page_of(data: ReportData) -> Page:
         tradeoff(variants, named),
         ratios(variants, named),
         distributions(variants, named),
-        run_orders(variants, named, unit),
-        waterfalls(variants, named, unit),
-        layer_sections(variants, named, unit),
-        class_sections(variants, named),
+        run_orders(variants, named, unit, detail),
+        waterfalls(variants, named, unit, detail),
+        layer_sections(variants, named, unit, detail),
+        class_sections(variants, named, detail),
         fallbacks(variants, named),
         histories(data.histories),
         provenance(data, named),
@@ -40,7 +41,7 @@ def page_of(data: ReportData) -> Page:
         subtitle=_subtitle(variants),
         verdict=verdict_of(data, named, unit),
         sections=tuple(section for section in sections if section is not None),
-        remarks=data.notes,
+        remarks=(*data.notes, *([detail.note] if detail.note else [])),
     )
 
 

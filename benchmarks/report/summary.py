@@ -10,7 +10,7 @@ from edgewright.benchmarks.statistics import percentile
 
 SCHEMA = "edgewright.report/1"
 DATA_NOTE = "Summaries, window medians and digests; the raw samples stay in the records. Times are nanoseconds."
-_WINDOWS = 3000
+_WINDOWS = 2000
 """Window medians that are embedded at most, over all variants: the page must stay light."""
 
 
@@ -61,7 +61,7 @@ def _variant(one: Variant, stride: int) -> dict[str, object]:
         "accuracy": _accuracy(one.accuracy),
         "comparison": _comparison(one.comparison),
         "self_test": _comparison(one.self_test),
-        "runs": [] if one.session is None else _runs(one.session, stride),
+        "runs": None if one.session is None else _runs(one.session, stride),
         "notes": list(one.notes),
     }
 
@@ -92,17 +92,19 @@ def _comparison(found: ComparisonFound | None) -> Mapping[str, object] | None:
     return {**vars(found), "ci95": None if found.ci95 is None else list(found.ci95)}
 
 
-def _runs(session: Session, stride: int) -> list[Mapping[str, object]]:
-    return [
-        {
-            "arm": run.arm,
-            "order": run.order,
-            "median_ns": None if run.median_ns is None else round(run.median_ns),
-            "flags": list(run.flags),
-            "window_medians_ns": [
+def _runs(session: Session, stride: int) -> Mapping[str, object]:
+    """The runs column by column, in the order they were made."""
+    return {
+        "arm": [run.arm for run in session.runs],
+        "order": [run.order for run in session.runs],
+        "median_ns": [None if run.median_ns is None else round(run.median_ns) for run in session.runs],
+        "flags": {str(run.order): list(run.flags) for run in session.runs if run.flags},
+        "voided": {str(order): reason for order, reason in session.voided},
+        "window_medians_ns": [
+            [
                 round(percentile(run.window_medians[at : at + stride], 0.5))
                 for at in range(0, len(run.window_medians), stride)
-            ],
-        }
-        for run in session.runs
-    ]
+            ]
+            for run in session.runs
+        ],
+    }

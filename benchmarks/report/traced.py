@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from edgewright.benchmarks.report import plots
 from edgewright.benchmarks.report.blocks import Block, Cell, Column, Fold, Line, Lines, Plot, Section, Table
 from edgewright.benchmarks.report.data import Variant
+from edgewright.benchmarks.report.detail import Detail
 from edgewright.benchmarks.report.plots import Caption
 from edgewright.benchmarks.report.results import MISSING, Reasons
 from edgewright.benchmarks.report.wording import TimeUnit, digits, signed, value_of
@@ -15,14 +16,12 @@ from edgewright.core.units import show_bytes
 
 _TRACE = "edgewright compile MODEL --target T -o BUNDLE --trace"
 _TRACE_DATA = "edgewright compile MODEL --target T --data DATA --eval-data DATA -o BUNDLE --trace"
-LAYERS_LISTED = 16
-CLASSES_LISTED = 20
 
 
-def waterfalls(variants: Sequence[Variant], labels: Mapping[str, str], unit: TimeUnit) -> Section:
+def waterfalls(variants: Sequence[Variant], labels: Mapping[str, str], unit: TimeUnit, detail: Detail) -> Section:
     """What each pass did to size, latency and accuracy."""
     folds = [
-        _waterfall(one, one.trace, labels[one.key], unit)
+        _waterfall(one, one.trace, labels[one.key], unit, detail)
         for one in variants
         if one.trace is not None and one.trace.steps
     ]
@@ -32,12 +31,15 @@ def waterfalls(variants: Sequence[Variant], labels: Mapping[str, str], unit: Tim
     return Section("passes", "Pass by pass", tuple(folds), lead)
 
 
-def _waterfall(one: Variant, trace: Trace, label: str, unit: TimeUnit) -> Fold:
+def _waterfall(one: Variant, trace: Trace, label: str, unit: TimeUnit, detail: Detail) -> Fold:
     caption = Caption(f"passes-{one.key}", f"Size, latency and accuracy, {label}", _summary(trace.steps, unit))
     metric = trace.metric or "accuracy"
-    plot = Plot(caption, lambda width: plots.waterfall(trace.steps, caption, metric=metric, width=width))
+    plot = Plot(
+        caption, lambda width: plots.waterfall(trace.steps, caption, metric=metric, width=width), detail.compact
+    )
+    drawing = (plot,) if detail.traced else ()
     remarks: tuple[Block, ...] = (Lines(trace.notes),) if trace.notes else ()
-    return Fold(f"fold-passes-{one.key}", label, (plot, _steps_table(trace, unit), *remarks))
+    return Fold(f"fold-passes-{one.key}", label, (*drawing, _steps_table(trace, unit), *remarks))
 
 
 def _summary(steps: Sequence[TraceStep], unit: TimeUnit) -> str:
@@ -76,21 +78,26 @@ def _steps_table(trace: Trace, unit: TimeUnit) -> Table:
     return Table("The same in figures", heads, rows, tuple(reasons.texts))
 
 
-def layer_sections(variants: Sequence[Variant], labels: Mapping[str, str], unit: TimeUnit) -> Section:
+def layer_sections(variants: Sequence[Variant], labels: Mapping[str, str], unit: TimeUnit, detail: Detail) -> Section:
     """Error and time of each layer."""
-    folds = [_layers(one, one.trace, labels[one.key], unit) for one in variants if one.trace and one.trace.layers]
+    folds = [
+        _layers(one, one.trace, labels[one.key], unit, detail) for one in variants if one.trace and one.trace.layers
+    ]
     if not folds:
         return _absent("layers", "Layer by layer", "No compile was traced.", _TRACE)
     lead = "How far each layer's output is from the original's, errors before it included, and how long it takes."
     return Section("layers", "Layer by layer", tuple(folds), lead)
 
 
-def _layers(one: Variant, trace: Trace, label: str, unit: TimeUnit) -> Fold:
+def _layers(one: Variant, trace: Trace, label: str, unit: TimeUnit, detail: Detail) -> Fold:
     count = len(trace.layers)
-    listed = tuple(sorted(trace.layers, key=_interest)[:LAYERS_LISTED])
+    listed = tuple(sorted(trace.layers, key=_interest)[: detail.layers])
     rest = f", the {len(listed)} that matter most in figures" if count > len(listed) else ""
     caption = Caption(f"layers-{one.key}", f"Error and time, {label}", f"{count} layers{rest}.")
-    plot = Plot(caption, lambda width: plots.layers(trace.layers, caption, top=LAYERS_LISTED, width=width))
+    plot = Plot(
+        caption, lambda width: plots.layers(trace.layers, caption, top=detail.layers, width=width), detail.compact
+    )
+    drawing = (plot,) if detail.traced else ()
     reasons = Reasons()
     rows = tuple(_layer_row(layer, unit, reasons) for layer in listed)
     heads = (
@@ -104,7 +111,9 @@ def _layers(one: Variant, trace: Trace, label: str, unit: TimeUnit) -> Fold:
         "The largest errors first" if count <= len(listed) else f"The {len(listed)} largest errors of {count} layers"
     )
     return Fold(
-        f"fold-layers-{one.key}", f"{label}: {count} layers", (plot, Table(title, heads, rows, tuple(reasons.texts)))
+        f"fold-layers-{one.key}",
+        f"{label}: {count} layers",
+        (*drawing, Table(title, heads, rows, tuple(reasons.texts))),
     )
 
 
@@ -127,10 +136,10 @@ def _layer_row(layer: LayerTrace, unit: TimeUnit, reasons: Reasons) -> tuple[Cel
     )
 
 
-def class_sections(variants: Sequence[Variant], labels: Mapping[str, str]) -> Section:
+def class_sections(variants: Sequence[Variant], labels: Mapping[str, str], detail: Detail) -> Section:
     """What became of each class, and how many answers turned over."""
     folds = [
-        _classes(one, one.trace, labels[one.key])
+        _classes(one, one.trace, labels[one.key], detail)
         for one in variants
         if one.trace is not None and (one.trace.classes or one.trace.flips)
     ]
@@ -139,7 +148,7 @@ def class_sections(variants: Sequence[Variant], labels: Mapping[str, str]) -> Se
     return Section("classes", "Class by class", tuple(folds), "Whom the loss of accuracy falls on.")
 
 
-def _classes(one: Variant, trace: Trace, label: str) -> Fold:
+def _classes(one: Variant, trace: Trace, label: str, detail: Detail) -> Fold:
     blocks: list[Block] = []
     flips = trace.flips
     summary = label
@@ -158,15 +167,18 @@ def _classes(one: Variant, trace: Trace, label: str) -> Fold:
             f"Share of right answers by class, {label}",
             f"{len(trace.classes)} classes, before and after.",
         )
-        blocks.append(
-            Plot(caption, lambda width: plots.classes(trace.classes, caption, top=CLASSES_LISTED, width=width))
+        plot = Plot(
+            caption,
+            lambda width: plots.classes(trace.classes, caption, top=detail.classes, width=width),
+            detail.compact,
         )
-        blocks.append(_classes_table(trace.classes))
+        blocks += [plot] if detail.traced else []
+        blocks.append(_classes_table(trace.classes, detail.classes))
     return Fold(f"fold-classes-{one.key}", summary, tuple(blocks))
 
 
-def _classes_table(rows: Sequence[ClassDelta]) -> Table:
-    worst = sorted(rows, key=lambda row: (row.value - row.reference, row.label))[:CLASSES_LISTED]
+def _classes_table(rows: Sequence[ClassDelta], top: int) -> Table:
+    worst = sorted(rows, key=lambda row: (row.value - row.reference, row.label))[:top]
     title = (
         "Those that lost most first" if len(worst) == len(rows) else f"The {len(worst)} that lost most of {len(rows)}"
     )

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> ExitCode:
     """Writes the files, and names them."""
     from edgewright.benchmarks.report.files import write_plots
-    from edgewright.benchmarks.report.html import render_html
+    from edgewright.benchmarks.report.html import render_report
     from edgewright.benchmarks.report.markdown import render_markdown
     from edgewright.benchmarks.report.page import page_of
     from edgewright.core.files import write_atomically
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> ExitCode:
     page = page_of(data)
     written: list[Path] = []
     if args.out is not None:
-        write_atomically(args.out, render_html(page).encode("utf-8"))
+        write_atomically(args.out, render_report(data).encode("utf-8"))
         written.append(args.out)
     if args.markdown is not None:
         write_atomically(args.markdown, render_markdown(page).encode("utf-8"))

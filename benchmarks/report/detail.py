@@ -1,0 +1,43 @@
+"""How much of each variant a page shows, so that one with many variants stays light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LIMIT_BYTES = 480_000
+"""What a page should stay below: it is sent by mail, kept by CI for every build, and opened on phones."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One level of detail; the tables of results are the same in all."""
+
+    compact: bool = False
+    """Each drawing of a single variant in one size, instead of one for wide and one for narrow windows."""
+    layers: int = 16
+    classes: int = 20
+    """How many of each are listed and drawn, for each variant."""
+    side: bool = True
+    """Clocks and temperatures under the runs."""
+    traced: bool = True
+    """Drawings of passes, layers and classes beside their tables."""
+    note: str = ""
+    """What is left out."""
+
+
+_FEWER = "For more of each variant, report fewer at a time."
+LEVELS = (
+    Detail(),
+    Detail(
+        compact=True, layers=8, classes=8,
+        note=f"There are many variants here, so the 8 layers and classes that matter most of each are shown. {_FEWER}",
+    ),
+    Detail(
+        compact=True, layers=6, classes=6, side=False, traced=False,
+        note=(
+            "There are many variants here, so passes, layers and classes are listed without drawings, the 6 that "
+            f"matter most of each, and clocks and temperatures are left out. {_FEWER}"
+        ),
+    ),
+)  # fmt: skip
+"""From all there is to the least."""
