@@ -14,6 +14,7 @@ from edgewright.benchmarks.preparing import Judging, Prepared, dataset_for, few_
 from edgewright.benchmarks.protocol import MOST_ATTEMPTS, Protocol
 from edgewright.benchmarks.record import Memory, Run, Verdict, VoidedRun
 from edgewright.benchmarks.summary import run_medians
+from edgewright.core.budget import DEFAULT_MAX_DROP
 from edgewright.core.bundle import Bundle
 from edgewright.core.errors import UsageError
 from edgewright.core.tensors import Feeds, Outputs
@@ -36,6 +37,10 @@ class Pairing:
     trust_native_code: bool = False
     delta: float = DELTA
     """How much slower is still the same, as a share."""
+    max_drop: float = DEFAULT_MAX_DROP
+    """How much worse the metric may be, in its own unit."""
+    name: str = ""
+    """The gate's, where one asks."""
     slowdown: float = 0.0
     """A known slowdown of ``new``, a busy wait of this share of each inference's time: to see that it is found."""
 

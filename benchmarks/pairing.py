@@ -20,13 +20,7 @@ from edgewright.benchmarks.gate.latency import LOOKS, judge
 from edgewright.benchmarks.machine import Machine, disturbances, this_machine
 from edgewright.benchmarks.protocol import Preset, Protocol, protocol_named
 from edgewright.benchmarks.timing_lock import timing_lock
-from edgewright.core.errors import (
-    BadInputError,
-    EdgewrightError,
-    EngineError,
-    TargetAbsentError,
-    UsageError,
-)
+from edgewright.core.errors import EdgewrightError, UsageError
 
 T = TypeVar("T")
 _STARTING_S = 0.7
@@ -138,16 +132,8 @@ def guarded(failures: list[Failure], pairing: Pairing, work: Callable[[], T]) ->
     try:
         return work()
     except EdgewrightError as error:
-        failures.append(Failure(pairing.subject, _kind(error), error.problem, error.remedy, error.exit_code))
+        failures.append(Failure.of(pairing.subject, error, pairing.name))
         return None
-
-
-def _kind(error: EdgewrightError) -> str:
-    if isinstance(error, EngineError):
-        return error.kind
-    if isinstance(error, TargetAbsentError):
-        return "absent"
-    return "bad-input" if isinstance(error, BadInputError | UsageError) else "unavailable"
 
 
 def _for_pairs(protocol: Protocol) -> Protocol:

@@ -87,6 +87,8 @@ class GateReport:
     findings: tuple[Finding, ...]
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
+    only_saved: bool = False
+    """True where nothing was to be judged: a baseline was saved, and that is a success."""
 
     @property
     def verdict(self) -> Verdict:
@@ -98,7 +100,7 @@ class GateReport:
         if "regressed" in found:
             return "regressed"
         failed = any(not one.skipped for one in self.failures)
-        return "inconclusive" if failed or "inconclusive" in found or not self.findings else "pass"
+        return "inconclusive" if failed or "inconclusive" in found or not (found or self.only_saved) else "pass"
 
     @property
     def exit_code(self) -> ExitCode:

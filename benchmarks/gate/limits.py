@@ -61,6 +61,8 @@ class Gate:
     metric: str | None = None
     threads: int | None = None
     limits: Limits = Limits()
+    trust_native_code: bool = False
+    """Open an engine that is machine code, which runs when it is opened; no file can say so."""
 
 
 @dataclass(frozen=True)

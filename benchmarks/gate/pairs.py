@@ -27,7 +27,7 @@ def paired(gates: Sequence[Gate]) -> Paired:
     is judged by its own limits, and a note says so.
 
     Raises:
-        UsageError: a folder without bundles, or one held against a single bundle.
+        UsageError: a folder without bundles, one held against a single bundle, or two bundles of one name.
     """
     found: list[Gate] = []
     failures: list[Failure] = []
@@ -49,6 +49,9 @@ def paired(gates: Sequence[Gate]) -> Paired:
             if gate.against is not None and name not in base:
                 notes.append(f"{name}: not in {gate.against.name}, so held against its own limits alone")
         failures += [_missing(gate, name) for name in base if name not in new]
+    names = [gate.name for gate in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"two bundles are called {twice[0]!r}", "Rename one, or give each a name in gates.toml.")
     return Paired(tuple(found), tuple(failures), tuple(notes))
 
 

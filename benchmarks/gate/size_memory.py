@@ -44,9 +44,9 @@ def judge_bytes(
         findings.append(_against_baseline(kind, subject, new, base, most_growth))
     notes = []
     if most_growth is not None and base is None:
-        notes.append(f"{subject}: growth of the {_WORDS[kind]} not judged: there is no figure of a baseline")
+        notes.append(f"growth of the {_WORDS[kind]} not judged: there is no figure of a baseline")
     if not asked and base is not None:
-        notes.append(f"{subject}: {_WORDS[kind]} {_growth(new, base)}; no limit is stated")
+        notes.append(f"{_WORDS[kind]} {_growth(new, base)}; no limit is stated")
     return Grown(tuple(findings), tuple(notes))
 
 

@@ -65,6 +65,7 @@ def _at_most_ten(level: str, lines: Sequence[str]) -> Sequence[str]:
 
 
 def _command(level: str, title: str, message: str) -> str:
+    title, message = defused(title), defused(message)
     return f"::{level} title={_property(title)}::{_data(message)}"
 
 

@@ -46,7 +46,8 @@ def headline(report: GateReport, paint: Callable[[str, str], str] = lambda text,
     skipped = len(report.failures) - failed
     counts += [f"{failed} failed"] if failed else []
     counts += [f"{skipped} not for this machine"] if skipped else []
-    return f"{paint(report.verdict, report.verdict)}: {', '.join(counts) or 'nothing was judged'}"
+    nothing = "nothing was to be judged" if report.only_saved else "nothing was judged"
+    return f"{paint(report.verdict, report.verdict)}: {', '.join(counts) or nothing}"
 
 
 def one_line(text: str, longest: int = 200) -> str:
