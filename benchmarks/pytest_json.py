@@ -15,23 +15,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 import edgewright
-from edgewright.benchmarks.commit import Commit
-from edgewright.benchmarks.record import Record, Run
+from edgewright.benchmarks.record import ProtocolUsed, Record, Run
 from edgewright.benchmarks.statistics import SAMPLE_FLOORS, percentile
 from edgewright.benchmarks.summary import run_medians
 
 SUMMARY_KEY = "edgewright"
 """Under which a benchmark's ``extra_info`` holds :func:`summary_of`."""
 _SINGLE_STREAM = "single-stream"
+_DIRTY = "-dirty"
 _NS = 1e-9
 
 
-def to_pytest_benchmark(records: Sequence[Record], commit: Commit | None = None) -> dict[str, object]:
+def to_pytest_benchmark(records: Sequence[Record], commit: str | None = None) -> dict[str, object]:
     """The JSON document of ``--pytest-benchmark-json``; times in seconds.
 
     Args:
         records: what was measured; every record is one benchmark, and another for p99 where it has one.
-        commit: of the repository that the measurement was started in; None where there is none.
+        commit: as :func:`edgewright.benchmarks.history.commit.commit_here` gives it; None where there is none.
 
     Raises:
         ValueError: when there are no records.
@@ -86,10 +86,9 @@ def _benchmarks(record: Record) -> list[dict[str, object]]:
 
 
 def _benchmark(record: Record, suffix: str, times_ns: Sequence[float]) -> dict[str, object]:
-    subject, target, scenario = record.subject, record.target, record.protocol.scenario
+    subject, target = record.subject, record.target
     param = f"{target.name}-{subject.precision}"
-    # The times of another scenario are of something else, so its benchmarks must never be compared with these.
-    name = f"{subject.model}[{param}]{'' if scenario == _SINGLE_STREAM else f'::{scenario}'}{suffix}"
+    name = f"{subject.model}[{param}]{_scenario(record.protocol)}{suffix}"
     return {
         "group": subject.model,
         "name": name,
@@ -100,11 +99,20 @@ def _benchmark(record: Record, suffix: str, times_ns: Sequence[float]) -> dict[s
             "precision": subject.precision,
             "backend": target.backend,
             "threads": target.threads,
+            "batch": record.protocol.batch,
         },
         "extra_info": {SUMMARY_KEY: summary_of(record)},
         "options": {"disable_gc": True, "timer": "perf_counter_ns", "min_rounds": len(times_ns), "warmup": True},
         "stats": stats_of([time * _NS for time in times_ns]),
     }
+
+
+def _scenario(protocol: ProtocolUsed) -> str:
+    """What another scenario adds to the name: its times are of something else and must never be compared with these."""
+    if protocol.scenario == _SINGLE_STREAM:
+        return ""
+    rate = "" if protocol.rate_per_s is None else f"-{protocol.rate_per_s:g}/s"
+    return f"::{protocol.scenario}{rate}{f'-{protocol.batch}' if protocol.batch > 1 else ''}"
 
 
 def _tell_apart(benchmarks: Sequence[dict[str, object]]) -> None:
@@ -118,10 +126,10 @@ def _tell_apart(benchmarks: Sequence[dict[str, object]]) -> None:
             one["fullname"] = f"{one['fullname']}#{seen[name]}"
 
 
-def _commit_info(commit: Commit | None) -> dict[str, object]:
-    if commit is None:
-        return {"id": "unversioned", "time": None, "dirty": False}
-    return {"id": commit.id, "time": commit.time, "dirty": commit.dirty}
+def _commit_info(commit: str | None) -> dict[str, object]:
+    """Neither branch nor project, which pytest-benchmark itself writes: they hold names of people and hosts."""
+    identity = "unversioned" if commit is None else commit
+    return {"id": identity.removesuffix(_DIRTY), "dirty": identity.endswith(_DIRTY)}
 
 
 def stats_of(data: Sequence[float]) -> Mapping[str, object]:

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_benchmark.stats import Stats
 
-from edgewright.benchmarks.commit import Commit
 from edgewright.benchmarks.machine import this_machine
 from edgewright.benchmarks.pytest_json import stats_of, to_pytest_benchmark
 from edgewright.benchmarks.pytest_reading import from_pytest_benchmark, read_pytest_benchmark
@@ -106,10 +105,13 @@ def test_of_a_pair_the_subject_alone_is_exported() -> None:
 
 def test_another_scenario_is_another_benchmark() -> None:
     record = record_of([[100] * 700])
-    offline = replace(record, protocol=replace(record.protocol, scenario="offline"))
-    names = [one["fullname"] for one in to_pytest_benchmark([record, offline])["benchmarks"]]
-    assert names[2] == "edgewright::net[native/onnxruntime-int8]::offline"
-    assert len(set(names)) == 4
+    others = ({"scenario": "offline", "batch": 8}, {"scenario": "fixed-rate", "rate_per_s": 12.5})
+    records = [record, *(replace(record, protocol=replace(record.protocol, **other)) for other in others)]
+    found = to_pytest_benchmark(records)["benchmarks"]
+    key = "edgewright::net[native/onnxruntime-int8]"
+    named = [one["fullname"] for one in found if not one["fullname"].endswith("::p99")]
+    assert named == [key, f"{key}::offline-8", f"{key}::fixed-rate-12.5/s"]
+    assert [one["params"]["batch"] for one in found[::2]] == [1, 8, 1]
 
 
 def test_no_two_benchmarks_share_a_name() -> None:
@@ -130,10 +132,11 @@ def test_raw_samples_stay_in_the_record() -> None:
 def test_the_commit_is_told_where_there_is_one() -> None:
     record = record_of([[100] * 20])
     assert to_pytest_benchmark([record])["commit_info"]["id"] == "unversioned"  # type: ignore[index]
-    told = to_pytest_benchmark([record], Commit("e" * 40, "2026-01-30T12:00:00+01:00", dirty=True))
-    assert told["commit_info"] == {"id": "e" * 40, "time": "2026-01-30T12:00:00+01:00", "dirty": True}
-    back = from_pytest_benchmark(parsed(told))
-    assert (back.commit, back.dirty) == ("e" * 40, True)
+    for commit, dirty in (("e" * 40, False), ("e" * 40 + "-dirty", True)):
+        told = to_pytest_benchmark([record], commit)
+        assert told["commit_info"] == {"id": "e" * 40, "dirty": dirty}
+        back = from_pytest_benchmark(parsed(told))
+        assert (back.commit, back.dirty) == ("e" * 40, dirty)
     assert from_pytest_benchmark(parsed(to_pytest_benchmark([record]))).commit is None
 
 

@@ -111,12 +111,12 @@ _WHAT_TO_DO = {
 
 
 def _write_exchange(path: Path, records: Sequence[Record]) -> None:
-    from edgewright.benchmarks.commit import commit_of
+    from edgewright.benchmarks.history.commit import commit_here
     from edgewright.benchmarks.pytest_json import to_pytest_benchmark
     from edgewright.core.files import write_atomically
     from edgewright.core.jsontext import pretty
 
-    write_atomically(path, pretty(to_pytest_benchmark(records, commit_of(Path.cwd()))))
+    write_atomically(path, pretty(to_pytest_benchmark(records, commit_here())))
 
 
 def _document(records: Sequence[Record], failures: Sequence[tuple[Path, EdgewrightError]]) -> str:
