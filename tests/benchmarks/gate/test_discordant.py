@@ -18,7 +18,7 @@ counts = st.integers(1, 60).flatmap(
 )
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 10, 20])
+@pytest.mark.parametrize("n", [1, 2, 5, 16])
 def test_it_covers_whatever_the_truth_is(n: int) -> None:
     """All outcomes of n samples, their exact probabilities, and a grid of truths: no simulation."""
     outcomes = np.array([(gained, lost) for gained in range(n + 1) for lost in range(n + 1 - gained)])
@@ -77,7 +77,7 @@ def test_the_order_agrees_with_the_difference(n: int, data: st.DataObject) -> No
 
 def test_it_goes_over_into_the_bound_of_many_without_a_step() -> None:
     """Within the 3 % of its distance from the estimate that are promised."""
-    for gained, lost, n in [(500, 500, 2000), (450, 550, 50_000), (150, 850, 100_000)]:
+    for gained, lost, n in [(500, 500, 2000), (150, 850, 100_000)]:
         exact, many = (
             lower_bound(gained, lost, n),
             float(discordant._agresti_min(np.float64(gained), np.float64(lost), n)),
