@@ -1,4 +1,4 @@
-"""A bare loop round ONNX Runtime, as anybody would write it: `python bare_loop.py MODEL INPUTS.npz THREADS SECONDS LEVEL SPIN LEFT_OFF`.
+"""A bare loop round ONNX Runtime, as anybody would write it.
 
 Inputs are arrays `INPUT/NUMBER`. LEVEL is all or none (graph optimisations), SPIN 1 or 0, LEFT_OFF has the
 fusions that are off, with commas: all as the bundle says. Prints the median in milliseconds; imports nothing of ours.

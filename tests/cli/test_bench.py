@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 
 from edgewright.benchmarks import bench, protocol, summary
+from edgewright.benchmarks.gate.latency import Look
 from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
 from edgewright.benchmarks.record import Run, Summary
 from edgewright.benchmarks.scenarios import SINGLE_STREAM, Scenario
@@ -201,3 +202,45 @@ def test_numbers_that_do_not_fit_the_scenario(
 ) -> None:
     assert main(["bench", str(bundle), *words]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.fixture
+def short_pairs(monkeypatch: pytest.MonkeyPatch, short: None) -> None:
+    """Two looks of three pairs and six: what is tested here is words, not figures."""
+    looks = (Look(3, 0.125), Look(6, 0.02))
+    for module in ("pairing", "gate.latency"):
+        monkeypatch.setattr(f"edgewright.benchmarks.{module}.LOOKS", looks)
+    monkeypatch.setattr("edgewright.benchmarks.pairing.protocol_named", protocol.protocol_named)
+
+
+@pytest.mark.usefixtures("short_pairs")
+def test_a_self_test_says_what_noise_hides(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["bench", str(bundle), "--threads", "1", "--self-test", "--history", str(tmp_path / "past.sqlite")])
+    out = capsys.readouterr().out
+    assert code in (0, 1, 75)  # of noise nobody is sure
+    assert "against itself, 6 pairs of fresh processes" in out
+    assert "minimum detectable effect" in out
+    (record,) = json.loads((tmp_path / "mlp.record.json").read_text())["records"]
+    assert record["comparison"]["baseline"] == record["subject"]
+    assert [run["arm"] for run in record["runs"]] == ["base", "new", "new", "base"] * 3
+    assert record["summary"]["n"] < sum(len(run["ns"]) for run in record["runs"])
+    assert (tmp_path / "past.sqlite").exists()
+
+
+@pytest.mark.usefixtures("short_pairs")
+def test_against_another_gives_a_verdict_and_a_document(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = tmp_path / "base.ewb"
+    base.write_bytes(bundle.read_bytes())
+    code = main(["bench", str(bundle), "--threads", "1", "--against", str(base), "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert document["gate"]["exit_code"] == code
+    assert [one["metric"] for one in document["gate"]["findings"]] == ["latency"]
+    assert document["records"][0]["comparison"]["pairs"] in (3, 6)
+
+
+def test_a_comparison_is_of_single_streams(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(bundle), "--self-test", "--scenario", "offline"]) == 2
+    assert main(["bench", str(bundle), "--self-test", "--against", str(bundle)]) == 2
+    assert "Traceback" not in capsys.readouterr().err

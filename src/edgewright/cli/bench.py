@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewright.cli import _bench_table, _console
+from edgewright.cli import _bench_pairs, _bench_table, _console
 from edgewright.cli._progress import ProgressLine
 from edgewright.core.errors import EdgewrightError, ExitCode
 
@@ -46,6 +46,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-native-code", action="store_true", help="open engines that are machine code, which runs when opened"
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="BUNDLE",
+        help="run in interleaved pairs with this one, and judge: exit 0, 1 slower or worse, 75 nobody can tell",
+    )
+    parser.add_argument(
+        "--self-test", action="store_true", help="run in pairs with itself: this machine's noise, and what it hides"
+    )
+    parser.add_argument(
+        "--history", type=Path, metavar="PATH", help="also append to a history: a folder, or a .sqlite file"
+    )
+    parser.add_argument("--commit", metavar="ID", help="what the history files it under (default: the git commit here)")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     parser.add_argument("--pytest-benchmark-json", type=Path, metavar="FILE", help="write pytest-benchmark's format")
 
@@ -56,33 +69,53 @@ def run(args: argparse.Namespace) -> ExitCode:
     from edgewright.benchmarks.scenarios import scenario_named
 
     protocol = protocol_named(args.preset, scenario_named(args.scenario, args.rate, args.batch, args.seed))
+    if args.against is not None:
+        return _against(args)
     records: list[Record] = []
     failures: list[tuple[Path, EdgewrightError]] = []
     for path in args.bundles:
         try:
-            records.append(_measured(path, protocol, args))
+            record = _bench_pairs.self_test(path, args) if args.self_test else _measured(path, protocol, args)
+            _keep(path, record, args)
+            records.append(record)
         except EdgewrightError as error:
             if len(args.bundles) == 1:
                 raise
             _console.fail(_console.escape_lines(f"{path.name}: {error.problem}"), _console.escape_lines(error.remedy))
             failures.append((path, error))
-    if args.pytest_benchmark_json is not None and records:
-        _write_exchange(args.pytest_benchmark_json, records)
+    _exchange(records, args)
     if args.json:
         _console.result(_document(records, failures))
+    elif args.self_test:
+        _console.result("\n".join(line for record in records for line in _bench_pairs.self_test_lines(record)))
     elif records:
         _bench_table.show(records)
     return _exit_code(records, failures)
 
 
+def _against(args: argparse.Namespace) -> ExitCode:
+    """Measures in pairs, prints the table and the verdict."""
+    outcome = _bench_pairs.against(args)
+    records = [record for _, record in outcome.records]
+    for path, record in outcome.records:
+        _keep(path, record, args)
+    _exchange(records, args)
+    if args.json:
+        _console.result(_document(records, (), outcome.report.to_json()))
+    else:
+        if records:
+            _bench_table.show(records)
+        _bench_pairs.show_outcome(outcome)
+    return outcome.report.exit_code
+
+
 def _measured(path: Path, protocol: Protocol, args: argparse.Namespace) -> Record:
     from edgewright.benchmarks.bench import bench_bundle
-    from edgewright.benchmarks.record import append_record, record_path
     from edgewright.core.bundle import open_bundle
 
     bundle = open_bundle(path)
     with ProgressLine(path.name) as line:
-        record = bench_bundle(
+        return bench_bundle(
             bundle,
             protocol,
             args.threads,
@@ -92,7 +125,18 @@ def _measured(path: Path, protocol: Protocol, args: argparse.Namespace) -> Recor
             log=line.say,
             progress=line.show,
         )
+
+
+def _keep(path: Path, record: Record, args: argparse.Namespace) -> None:
+    """Appends to the records beside the bundle, and to a history where one is named; says what makes it shaky."""
+    from edgewright.benchmarks.record import append_record, record_path
+
     append_record(record_path(path), record)
+    if args.history is not None:
+        from edgewright.benchmarks.history import append_record_to_history
+
+        commit = append_record_to_history(args.history, record, args.commit)
+        _console.say(f"{_console.escape(path.name)}: in {args.history.name} under {_console.escape(commit)}")
     for note in record.notes:
         _console.warn(_console.escape(f"{path.name}: {note}"))
     flagged = [run for run in record.runs if run.flags]
@@ -101,7 +145,6 @@ def _measured(path: Path, protocol: Protocol, args: argparse.Namespace) -> Recor
         _console.warn(f"{_console.escape(path.name)}: {len(flagged)} of {len(record.runs)} runs are flagged: {words}")
     if record.status != "ok":
         _console.warn(f"{_console.escape(path.name)}: {record.status}: {_WHAT_TO_DO[record.status]}")
-    return record
 
 
 _WHAT_TO_DO = {
@@ -110,23 +153,36 @@ _WHAT_TO_DO = {
 }
 
 
-def _write_exchange(path: Path, records: Sequence[Record]) -> None:
+def _exchange(records: Sequence[Record], args: argparse.Namespace) -> None:
+    """Writes pytest-benchmark's format where it is asked for."""
+    if args.pytest_benchmark_json is None or not records:
+        return
     from edgewright.benchmarks.history.commit import commit_here
     from edgewright.benchmarks.pytest_json import to_pytest_benchmark
     from edgewright.core.files import write_atomically
     from edgewright.core.jsontext import pretty
 
-    write_atomically(path, pretty(to_pytest_benchmark(records, commit_here())))
+    write_atomically(args.pytest_benchmark_json, pretty(to_pytest_benchmark(records, commit_here(args.commit))))
 
 
-def _document(records: Sequence[Record], failures: Sequence[tuple[Path, EdgewrightError]]) -> str:
+def _document(
+    records: Sequence[Record],
+    failures: Sequence[tuple[Path, EdgewrightError]],
+    gate: Mapping[str, object] | None = None,
+) -> str:
     from edgewright.core.jsontext import canonical
 
     failed = [
         {"bundle": path.name, "problem": error.problem, "remedy": error.remedy, "exit_code": int(error.exit_code)}
         for path, error in failures
     ]
-    content = {"schema": REPORT_SCHEMA, "records": [record.to_json() for record in records], "failures": failed}
+    content: dict[str, object] = {
+        "schema": REPORT_SCHEMA,
+        "records": [record.to_json() for record in records],
+        "failures": failed,
+    }
+    if gate is not None:
+        content["gate"] = gate
     return canonical(content).decode().rstrip("\n")
 
 
@@ -136,4 +192,6 @@ def _exit_code(records: Sequence[Record], failures: Sequence[tuple[Path, Edgewri
     serious = [code for code in codes if code != ExitCode.TARGET_ABSENT]
     if codes:
         return max(serious or codes)
-    return ExitCode.LIMIT_MISSED if any(record.status == "invalid" for record in records) else ExitCode.OK
+    if any(record.status == "invalid" for record in records):
+        return ExitCode.LIMIT_MISSED
+    return max((_bench_pairs.code_of(record) for record in records), default=ExitCode.OK)
