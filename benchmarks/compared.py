@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from edgewright.benchmarks.accuracy import Score, score
 from edgewright.benchmarks.answers import AnswerStore
 from edgewright.benchmarks.bench import now
 from edgewright.benchmarks.duel import ARMS, ArmName, Duel, Pairing, Side
+from edgewright.benchmarks.gate.accuracy import NonInferiority, non_inferiority, non_inferiority_of_metric
 from edgewright.benchmarks.gate.findings import Failure
 from edgewright.benchmarks.gate.latency import minimum_detectable_effect
 from edgewright.benchmarks.pairing import Session, guarded, run_session
@@ -41,7 +42,7 @@ class PairedScores:
     """Shape ``(n,)``; None for a metric that is no mean of per-sample scores, which has ``rescore`` instead."""
     base: Scores | None = field(default=None, repr=False)
     rescore: Callable[[Sequence[int]], tuple[float, float]] | None = field(default=None, repr=False)
-    """The metric of (new, base) over some of the samples, by their numbers."""
+    """The metric of (new, base) over some of the samples, by their numbers; only while the session lasts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,8 @@ class Compared:
     """Of the new bundle; its ``runs`` are those of both arms, its ``comparison`` is the verdict on latency."""
     scores: PairedScores | None
     """None without labelled data."""
+    accuracy: NonInferiority | None
+    """The verdict on ``scores``."""
     memory_new: int | None
     """Peak resident bytes after a hundred inferences, the median of three processes; None where nobody says."""
     memory_base: int | None
@@ -128,6 +131,14 @@ def _scores(duel: Duel, folder: Path) -> PairedScores | None:
     )
 
 
+def judge_scores(scores: PairedScores, max_drop: float) -> NonInferiority:
+    """Whether the new one is no more than ``max_drop`` worse."""
+    if scores.new is not None and scores.base is not None:
+        return non_inferiority(scores.new, scores.base, max_drop, scores.higher_is_better)
+    assert scores.rescore is not None
+    return non_inferiority_of_metric(scores.rescore, scores.n, max_drop, scores.higher_is_better)
+
+
 def _scored(duel: Duel, side: Side, store: AnswerStore) -> Score:
     dataset, metric = duel.judging.dataset, duel.judging.fresh()
     assert dataset is not None
@@ -142,6 +153,8 @@ def _scored(duel: Duel, side: Side, store: AnswerStore) -> Score:
 
 def _compared(session: Session, duel: Duel, scored: Callable[[], PairedScores | None]) -> Compared:
     scores = scored()
+    # Here, since the answers that a metric may have to be computed from again go with the session.
+    accuracy = None if scores is None else judge_scores(scores, duel.pairing.max_drop)
     new, base = duel.sides["new"], duel.sides["base"]
     problems = [f"{arm}: {line}" for arm in ARMS for line in duel.sides[arm].problems]
     record = Record(
@@ -170,7 +183,8 @@ def _compared(session: Session, duel: Duel, scored: Callable[[], PairedScores | 
     return Compared(
         duel.pairing,
         record,
-        scores,
+        None if scores is None else replace(scores, rescore=None),
+        accuracy,
         memory_new=_typical(new.memory).hundredth_bytes,
         memory_base=_typical(base.memory).hundredth_bytes,
         size_new=duel.pairing.new.manifest.size_bytes,

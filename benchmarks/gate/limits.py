@@ -112,7 +112,7 @@ def name_of(bundle: Path) -> str:
 def _defaults(table: Table, folder: Path) -> Gates:
     found = Gates(
         (),
-        _limits(table, Limits()),
+        _limits(table, Limits(), complete=False),
         data=_reference(table, "data", None, folder),
         metric=_reference(table, "metric", None, folder),
         threads=table.optional_count("threads", lowest=1),
@@ -135,14 +135,20 @@ def _gate(table: Table, defaults: Gates, folder: Path) -> Gate:
         data=_reference(table, "data", defaults.data, folder),
         metric=_reference(table, "metric", defaults.metric, folder),
         threads=table.count("threads", lowest=1) if table.has("threads") else defaults.threads,
-        limits=_limits(table, defaults.defaults),
+        limits=_limits(table, defaults.defaults, complete=True),
     )
     table.close()
     return gate
 
 
-def _limits(table: Table, inherited: Limits) -> Limits:
-    """The four tables of limits; what one of them leaves out is as in ``inherited``."""
+def _limits(table: Table, inherited: Limits, *, complete: bool) -> Limits:
+    """The four tables of limits; what one of them leaves out is as in ``inherited``.
+
+    Args:
+        table: which has them.
+        inherited: the defaults.
+        complete: whether nothing is added to them any more, so that what says nothing is a mistake.
+    """
     latency, accuracy, size, memory = (table.table(key) for key in ("latency", "accuracy", "size", "memory"))
     percentile = latency.optional_choice("percentile", tuple(SAMPLE_FLOORS))
     found = Limits(
@@ -156,9 +162,9 @@ def _limits(table: Table, inherited: Limits) -> Limits:
         max_memory_bytes=_parsed(memory, "max", parse_bytes, inherited.max_memory_bytes),
         max_memory_growth=_parsed(memory, "max_growth", parse_share, inherited.max_memory_growth),
     )
-    if percentile is not None and found.max_latency_ms is None:
+    if complete and percentile is not None and found.max_latency_ms is None:
         latency.complain("percentile", "says nothing without 'max'")
-    if found.max_regression >= 1:
+    if latency.has("max_regression") and found.max_regression >= 1:
         latency.complain("max_regression", "is twice as slow or worse; write 2% or 0.02")
     for each in (latency, accuracy, size, memory):
         each.close()
