@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgewright.benchmarks.history.commit import commit_here
-from edgewright.benchmarks.history.entry import Key
+from edgewright.benchmarks.history.entry import Key, require_name
 from edgewright.benchmarks.history.figures import FIGURES
 from edgewright.benchmarks.history.series import HistorySeries, Series, series_of
 from edgewright.benchmarks.history.steps import Step, detect_steps
 from edgewright.benchmarks.history.store import History, Point, open_history
 from edgewright.benchmarks.history.table import history_table
 from edgewright.benchmarks.record import Record
+from edgewright.core.errors import CannotWriteError
 
 __all__ = [
     "FIGURES",
@@ -23,12 +24,30 @@ __all__ = [
     "Series",
     "Step",
     "append_record_to_history",
+    "check_history",
     "commit_here",
     "detect_steps",
     "history_table",
     "open_history",
     "series_of",
 ]
+
+
+def check_history(path: Path, commit: str | None = None) -> None:
+    """Lets through what :func:`append_record_to_history` would take, so that nothing is measured in vain.
+
+    Raises:
+        UsageError: a path that names no history, or a ``commit`` that is no name.
+        BadInputError: what stands at the path is damaged or of another kind.
+        CannotWriteError: there is no folder for it.
+    """
+    history = open_history(path)
+    if commit is not None:
+        require_name("commit", commit)
+    if path.exists():
+        history.keys()
+    elif not path.absolute().parent.is_dir() and path.suffix:
+        raise CannotWriteError(f"cannot make {path}: there is no folder {path.parent}", "Make the folder first.")
 
 
 def append_record_to_history(

@@ -6,8 +6,8 @@
      "created": "2026-01-31T12:00:00Z", "record": the record without its raw samples}
 
 In ``record``, each of ``runs`` has ``median_ns`` (nanoseconds per inference) in place of ``ns``, ``window_medians``,
-``device_ns`` and ``clocks``, the runs of a paired session's baseline are left out, and so is ``side``. ``digest``
-leads back to the record in its own file. There is no host, user or path.
+``device_ns``, ``service_ns`` and ``clocks``; the runs of a paired session's baseline are left out, and so is ``side``.
+``digest`` leads back to the record in its own file. There is no host, user or path.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from edgewright.core.errors import BadInputError, UsageError
 SCHEMA = "edgewright.history/1"
 _CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_RAW = ("ns", "window_medians", "device_ns", "clocks")
+_RAW = ("ns", "window_medians", "device_ns", "service_ns", "clocks")
 _LONGEST_WORD = 200
 _TEXTS = (
     *(("subject", "model"), ("subject", "precision"), ("subject", "bundle_sha256"), ("target", "name")),
@@ -45,9 +45,14 @@ class Key:
     precision: str
     threads: int
     scenario: str
+    batch: int = 1
+    rate: str = ""
+    """Samples that arrive in a second, as text; empty in a scenario without arrivals."""
 
     def __str__(self) -> str:
         ending = "" if self.scenario == "single-stream" else f" {self.scenario}"
+        ending += "" if self.batch == 1 else f" batch {self.batch}"
+        ending += f" {self.rate}/s" if self.rate else ""
         return f"{self.model}[{self.target}-{self.precision}] {self.threads} thread{'s'[: self.threads != 1]}{ending}"
 
 
@@ -66,8 +71,19 @@ class Entry:
     @property
     def key(self) -> Key:
         """Which line it belongs to."""
-        text = [str(at(self.record, *path)) for path in (*_TEXTS[:2], ("target", "name"), ("protocol", "scenario"))]
-        return Key(text[0], text[2], text[1], int(number(at(self.record, "target", "threads")) or 0), text[3])
+        threads, batch, rate = (
+            number(at(self.record, *path))
+            for path in (("target", "threads"), ("protocol", "batch"), ("protocol", "rate_per_s"))
+        )
+        return Key(
+            model=str(at(self.record, "subject", "model")),
+            target=str(at(self.record, "target", "name")),
+            precision=str(at(self.record, "subject", "precision")),
+            threads=int(threads or 0),
+            scenario=str(at(self.record, "protocol", "scenario")),
+            batch=int(batch or 1),
+            rate="" if rate is None else f"{rate:g}",
+        )
 
     @property
     def machine(self) -> str:
@@ -89,12 +105,12 @@ def entry_of(record: Mapping[str, object], commit: str, branch: str | None) -> E
     """What is to be kept of a record's JSON object.
 
     Raises:
-        UsageError: a commit or branch that is empty, longer than 200 characters or not printable.
+        UsageError: as :func:`require_name`.
         BadInputError: ``record`` is not one of a major version that is known here.
     """
-    for what, word in (("commit", commit), ("branch", branch)):
-        if word is not None and not (word.isprintable() and 0 < len(word.strip()) <= _LONGEST_WORD):
-            raise UsageError(f"{word!r:.80} names no {what}", f"Give up to {_LONGEST_WORD} printable characters.")
+    require_name("commit", commit)
+    if branch is not None:
+        require_name("branch", branch)
     try:
         digest = jsontext.digest(record)
         whole = cast("Mapping[str, object]", json.loads(jsontext.canonical(record)))
@@ -103,6 +119,16 @@ def entry_of(record: Mapping[str, object], commit: str, branch: str | None) -> E
     _require_record(whole, "a record")
     created = whole.get("created") or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return _checked(Entry(digest, commit, branch, cast("str", created), _without_samples(whole)), "a record")
+
+
+def require_name(what: str, word: str) -> None:
+    """Lets through what may name a commit or a branch.
+
+    Raises:
+        UsageError: when it is empty, longer than 200 characters or not printable.
+    """
+    if not (word.isprintable() and 0 < len(word.strip()) <= _LONGEST_WORD):
+        raise UsageError(f"{word!r:.80} names no {what}", f"Give up to {_LONGEST_WORD} printable characters.")
 
 
 def entry_from_json(data: bytes | str, where: str) -> Entry:

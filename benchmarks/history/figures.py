@@ -73,11 +73,19 @@ def _with_interval(*path: str) -> Callable[[Mapping[str, object]], Reading | Non
         value = number(at(record, *path, "value"))
         if value is None:
             return None
-        ends = at(record, *path, "ci95")
-        low, high = (number(one) for one in ends) if isinstance(ends, list) and len(ends) == 2 else (None, None)
-        return (value, None, None) if low is None or high is None else (value, low, high)
+        return value, *_ends(at(record, *path, "ci95"))
 
     return read
+
+
+def _throughput(record: Mapping[str, object]) -> Reading | None:
+    value = number(at(record, "summary", "throughput"))
+    return None if value is None else (value, *_ends(at(record, "summary", "throughput_ci95")))
+
+
+def _ends(found: object) -> tuple[float, float] | tuple[None, None]:
+    low, high = (number(one) for one in found) if isinstance(found, list) and len(found) == 2 else (None, None)
+    return (None, None) if low is None or high is None else (low, high)
 
 
 def _of_runs(summary: str, run: str) -> Callable[[Mapping[str, object]], Reading | None]:
@@ -106,7 +114,7 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
             Figure("p90", "ns", _with_interval("summary", "percentiles", "p90")),
             Figure("p99", "ns", _with_interval("summary", "percentiles", "p99")),
             Figure("run_median", "ns", _of_runs("run_median", "median_ns")),
-            Figure("throughput", "number", _plain("summary", "throughput"), higher_is_better=True),
+            Figure("throughput", "number", _throughput, higher_is_better=True),
             Figure("first", "ns", _of_runs("first_ns", "first_ns")),
             Figure("load", "ns", _of_runs("load_ns", "load_ns")),
             Figure("memory", "bytes", _plain("memory", "hundredth_bytes")),
@@ -116,4 +124,4 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
         )
     }
 )
-"""Name -> figure. Times are nanoseconds, throughput is inferences per second, energy joules per inference."""
+"""Name -> figure. Times are nanoseconds, throughput is samples per second, energy joules per sample."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks.history import FIGURES, History, append_record_to_history, open_history
+from edgewright.benchmarks.history import FIGURES, History, append_record_to_history, check_history, open_history
 from edgewright.benchmarks.history import sqlite as sqlite_form
 from edgewright.benchmarks.machine import Machine
 from edgewright.benchmarks.record import Comparison, Record
@@ -42,7 +42,7 @@ def test_every_figure_comes_back(place: Path, record: Make) -> None:
         "p50": (p50.value, *(p50.ci95 or (None, None))),
         # Of eight runs the interval of the median is from the first to the last: P(Bin(8, 1/2) = 0) = 0.4 %.
         "run_median": (one.summary.run_median, 100_049.5, 107_049.5),
-        "throughput": (one.summary.throughput, None, None),
+        "throughput": (one.summary.throughput, *(one.summary.throughput_ci95 or ())),
         "first": (1, 1, 1),
         "load": (5.5, 2, 9),
         "memory": (4_000_000, None, None),
@@ -86,6 +86,22 @@ def test_lines_are_told_apart_by_model_and_threads(place: Path, record: Make) ->
         "net[native/onnxruntime-int8] 2 threads",
     ]
     assert [len(history.points("size", key)) for key in found] == [1, 1, 1]
+
+
+def test_lines_are_told_apart_by_scenario_batch_and_rate(place: Path, record: Make) -> None:
+    one = record()
+    others = [
+        replace(one, protocol=replace(one.protocol, scenario="offline", batch=8)),
+        replace(one, protocol=replace(one.protocol, scenario="server", rate_per_s=50.0)),
+        replace(one, protocol=replace(one.protocol, scenario="server", rate_per_s=100.0)),
+    ]
+    found = filled(place, one, *others).keys()
+    assert [str(key).partition("threads")[2] for key in found] == [
+        " offline batch 8",
+        " server 100/s",
+        " server 50/s",
+        "",
+    ]
 
 
 def test_a_baselines_runs_are_not_the_subjects(place: Path, record: Make) -> None:
@@ -277,3 +293,17 @@ def test_appending_in_one_call(place: Path, record: Make, other_machine: Machine
         ("v1", None, "Fast CPU"),
         ("v2", "main", "Slow CPU"),
     ]
+
+
+def test_what_could_not_be_appended_to_is_known_before(place: Path, record: Make, tmp_path: Path) -> None:
+    check_history(place, "v1")
+    assert not place.exists()
+    filled(place, record())
+    check_history(place)
+    with pytest.raises(UsageError, match="names no commit"):
+        check_history(place, "")
+    with pytest.raises(CannotWriteError, match="no folder"):
+        check_history(tmp_path / "absent" / "h.db")
+    (tmp_path / "h.db").write_text("x" * 1000)
+    with pytest.raises(BadInputError, match="damaged"):
+        check_history(tmp_path / "h.db")
