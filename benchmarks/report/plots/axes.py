@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgewright.benchmarks.report.plots.figures import Show, distinct
-from edgewright.benchmarks.report.plots.lettering import text_width
+from edgewright.benchmarks.report.plots.lettering import SMALL, text_width
 from edgewright.benchmarks.report.plots.scales import Scale
 from edgewright.benchmarks.report.plots.svg import Drawing
 
-SMALL = 11.0
 _BESIDE = 8.0
 
 

@@ -47,7 +47,7 @@ def _row(drawing: Drawing, row: ClassDelta, scale: Scale, *, y: float, height: f
         drawing.text(0, middle + 4, _name(row), room=names - 10)
         drawing.text(drawing.width, middle + 4, points, anchor="end")
     else:
-        drawing.text(0, y + 17, _name(row), "ew-halo ew-b", room=drawing.width - text_width(points) - 12)
+        drawing.text(0, y + 17, _name(row), "ew-b ew-halo", room=drawing.width - text_width(points) - 12)
         drawing.text(drawing.width, y + 17, points, "ew-halo", anchor="end")
     before, after = scale(row.reference), scale(row.value)
     lost = row.value < row.reference

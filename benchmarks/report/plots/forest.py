@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgewright.benchmarks.record import Verdict
-from edgewright.benchmarks.report.plots.axes import SMALL, x_axis
+from edgewright.benchmarks.report.plots.axes import x_axis
 from edgewright.benchmarks.report.plots.figures import number_text, signed_text
-from edgewright.benchmarks.report.plots.lettering import text_width
+from edgewright.benchmarks.report.plots.lettering import SMALL, text_width
 from edgewright.benchmarks.report.plots.scales import Scale, fitted
 from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, Shape, absent
 
@@ -77,7 +77,7 @@ def _columns(drawing: Drawing, rows: Sequence[ForestRow]) -> _Columns:
     if drawing.is_narrow:
         return _Columns(0, 12, drawing.width - 12, 46, 0)
     label = min(max(text_width(row.label) for row in rows) + 14, drawing.width * 0.3)
-    figures = max(text_width(_figures(row)) for row in rows) + 12
+    figures = min(max(text_width(_figures(row)) for row in rows) + 12, drawing.width * 0.28)
     return _Columns(label, label, drawing.width - figures - 112, 28, figures)
 
 
@@ -136,7 +136,7 @@ def _row(drawing: Drawing, row: ForestRow, columns: _Columns, scale: Scale, y: f
 def _figures(row: ForestRow) -> str:
     if row.drawn is None:
         return "—"
-    interval = f" ({row.ci95[0]:.3f}\N{EN DASH}{row.ci95[1]:.3f})" if row.ci95 and max(row.ci95) < 100 else ""
+    interval = f" ({_ratio(row.ci95[0])}\N{EN DASH}{_ratio(row.ci95[1])})" if row.ci95 else ""
     return f"{_ratio(row.drawn)}{interval}"
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgewright.benchmarks.report.plots.axes import SMALL, gutter, legend, y_axis
+from edgewright.benchmarks.report.plots.axes import gutter, legend, y_axis
 from edgewright.benchmarks.report.plots.figures import TIMES, Show, change_text, number_text, size_text, time_text
-from edgewright.benchmarks.report.plots.lettering import elided, text_width
+from edgewright.benchmarks.report.plots.lettering import SMALL, elided, text_width
 from edgewright.benchmarks.report.plots.scales import Scale, fitted
 from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, absent
 

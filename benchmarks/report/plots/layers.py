@@ -32,7 +32,8 @@ def layers(rows: Sequence[LayerTrace], caption: Caption, *, top: int = 16, width
     drawing = Drawing(width)
     y = legend(drawing, 0, 14, [("bar ew-f1", "integer"), ("bar ew-h1", "float")], width) + 22
     total = sum(row.time_ns or 0.0 for row in rows)
-    names = 0.0 if drawing.is_narrow else min(max(text_width(row.name) for row in chosen) + 14, width * 0.34)
+    labels = [row.name for row in chosen] + ([_rest_name(rest)] if rest else [])
+    names = 0.0 if drawing.is_narrow else min(max(text_width(label) for label in labels) + 14, width * 0.34)
     error, time = _panels(drawing, chosen, rest, names)
     drawing.text(names, y, "error", "ew-m")
     drawing.text(error.right + _GAP, y, "time", "ew-m")
@@ -106,7 +107,7 @@ def _rest(
     total: float,
 ) -> float:
     drawing.line(0, y + 3, drawing.width, y + 3, "ew-axis")
-    bars = _head(drawing, f"the other {len(rest)} layers", "largest, summed", y + 6, names)
+    bars = _head(drawing, _rest_name(rest), "largest, summed", y + 6, names)
     errors = [row.error for row in rest if row.error is not None]
     times = [row.time_ns for row in rest if row.time_ns is not None]
     if errors:
@@ -129,6 +130,10 @@ def _head(drawing: Drawing, name: str, details: str, y: float, names: float) -> 
     drawing.text(0, y + 16, name, "ew-b", room=room)
     drawing.text(drawing.width, y + 16, details, "ew-m", anchor="end", room=drawing.width - room - 6)
     return y + 29
+
+
+def _rest_name(rest: Sequence[LayerTrace]) -> str:
+    return f"the other {len(rest)} layers"
 
 
 def _share(value: float, total: float) -> str:

@@ -7,6 +7,8 @@ import unicodedata
 
 SIZE = 12.0
 """Pixels of the type everything is set in."""
+SMALL = 11.0
+"""Pixels of the figures along axes."""
 BOLD = 13.5
 """The size at which plain letters would be as wide as bold ones of :data:`SIZE`."""
 LINE = 17.0

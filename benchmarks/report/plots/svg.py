@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from edgewright.benchmarks.report.plots.lettering import BOLD, LINE, SIZE, elided, plain, text_width, wrapped
+from edgewright.benchmarks.report.plots.lettering import BOLD, LINE, SIZE, SMALL, elided, plain, text_width, wrapped
 
 WIDE = 760
 """Pixels a drawing is laid out for on a desk."""
@@ -85,7 +85,7 @@ class Drawing:
         self, x: float, y: float, words: str, css: str = "", *, anchor: Anchor = "start", room: float | None = None
     ) -> None:
         """Words on a base line, cut to ``room`` pixels; a cut text has the whole of it on hovering."""
-        size = BOLD if "ew-b" in css.split() else SIZE
+        size = {"ew-b": BOLD, "ew-s": SMALL}.get(css.partition(" ")[0], SIZE)
         shown = plain(words) if room is None else elided(words, room, size)
         attributes = f'x="{number(x)}" y="{number(y)}"' + (f' text-anchor="{anchor}"' if anchor != "start" else "")
         hover = words if shown != plain(words) else ""
