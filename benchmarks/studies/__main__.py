@@ -6,6 +6,8 @@
         sessions drawn from the noise that real ones recorded, at several true slowdowns
     vendors BUNDLE... --into FILE [--rounds 12]
         the harness beside OpenVINO's benchmark_app, or a bare loop round ONNX Runtime, interleaved
+    table
+        what the committed records say, as docs/measurement.md has it
 
 Each prints its table and writes its record.
 """
@@ -38,8 +40,14 @@ def main() -> int:
     vendors.add_argument("bundles", nargs="+", type=Path)
     vendors.add_argument("--into", type=Path, required=True)
     vendors.add_argument("--rounds", type=int, default=12)
+    verbs.add_parser("table")
     args = parser.parse_args()
     sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE] + [str(HERE)]
+    if args.verb == "table":
+        import table
+
+        print("\n".join(table.lines()))
+        return 0
     if args.verb == "sessions":
         import real_sessions
 

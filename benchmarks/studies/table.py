@@ -1,0 +1,69 @@
+"""What the committed records of the studies say, as Markdown: the lines of docs/measurement.md that nobody types."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+
+
+def lines() -> list[str]:
+    """The table of the sessions, and that of the vendors' tools; each only where its record is there."""
+    found: list[str] = []
+    for name, table in (("gate.json", _sessions), ("vendors.json", _vendors)):
+        path = RESULTS / name
+        if path.exists():
+            found += [*([""] if found else []), *table(json.loads(path.read_text()))]
+    return found
+
+
+def _sessions(record: dict) -> list[str]:  # type: ignore[type-arg]
+    real = record["sessions"]
+    rows = []
+    for slowdown in sorted({row["slowdown"] for row in real}):
+        verdicts = [row["verdict"] for row in real if row["slowdown"] == slowdown]
+        rows.append((f"{slowdown:.0%}", "real", len(verdicts), verdicts))
+    simulated = record.get("simulated")
+    for effect, counts in () if simulated is None else simulated["verdicts"].items():
+        rows.append((effect, "simulated", simulated["sessions"], [one for one, n in counts.items() for _ in range(n)]))
+    bundles = sorted({f"{row['bundle']}" for row in real})
+    noise = [row["minimum_detectable_effect"] for row in real if not row["slowdown"]]
+    intro = (
+        f"What the gate says where the truth is known: {_machine(record)}, preset `{real[0]['preset']}`, bundles"
+        f" {', '.join(f'`{one}`' for one in bundles)} in turn. A real slowdown is a busy wait in one arm; simulated"
+        " sessions are drawn from the noise of the real ones without one."
+    )
+    return [
+        intro,
+        "",
+        "| true slowdown | sessions | of them | pass | inconclusive | regressed |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {effect} | {kind} | {count} | {verdicts.count('pass')} | {verdicts.count('inconclusive')} |"
+            f" {verdicts.count('regressed')} |"
+            for effect, kind, count, verdicts in rows
+        ),
+        "",
+        f"The minimum detectable effect of these sessions was {min(noise):.1%} to {max(noise):.1%}.",
+    ]
+
+
+def _vendors(record: dict) -> list[str]:  # type: ignore[type-arg]
+    return [
+        f"The harness beside the engines' own tools; same file, threads, cores, inputs, in turn: {_machine(record)}.",
+        "",
+        "| model | runtime | beside | ours | theirs | ours / theirs (95 %) |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {row['model']} {row['precision']} | {row['target']} | {row['beside']} | {row['ours_ms']:.3g} ms |"
+            f" {row['theirs_ms']:.3g} ms | {row['ratio']:.3f} ({row['ci95'][0]:.3f} to {row['ci95'][1]:.3f}) |"
+            for row in record["rows"]
+        ),
+    ]
+
+
+def _machine(record: dict) -> str:  # type: ignore[type-arg]
+    machine = record["machine"]
+    kind = " (a virtual machine)" if machine["virtual"] else ""
+    return f"{machine['cores']} cores of an {machine['cpu']}{kind}, {record['created'][:10]}"
