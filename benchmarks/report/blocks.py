@@ -25,7 +25,9 @@ class Cell:
 
     text: str
     detail: str = ""
-    """A second line: the interval, the number of samples."""
+    """A second line that is not broken: the interval."""
+    more: str = ""
+    """A third line."""
     tone: Tone = "plain"
     why: int | None = None
     """The number of the reason under the table."""

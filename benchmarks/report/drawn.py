@@ -8,7 +8,7 @@ import re
 from edgewright.benchmarks.report import plots
 from edgewright.benchmarks.report.blocks import Plot
 
-_NUMBER = re.compile(r"(?<![\w.#])(-?\d+\.\d)\d+")
+_NUMBER = re.compile(r"(?<![\d.])(-?\d+\.\d)\d+")
 _DRAWN = re.compile(r'(?<= )(d|x|y|x1|x2|y1|y2|cx|cy|r|width|height|points)="([^"]*)"')
 _POINT = re.compile(r"([ML])(-?[\d.]+) (-?[\d.]+)")
 _TAG = re.compile(r"<[a-z][^<>]*>")
@@ -44,7 +44,7 @@ def _digit(match: re.Match[str]) -> str:
 
 
 def _thin(path: str) -> str:
-    """Leaves out the points of straight pieces that lie within :data:`_NEAR` of the line between those that are kept."""
+    """Leaves out points that lie within :data:`_NEAR` of the line between those that are kept."""
     parts = re.split(r"(?=[A-Za-z])", path)
     kept: list[str] = []
     stretch: list[str] = []

@@ -51,13 +51,13 @@ def render_html(page: Page) -> str:
     """
     style = style_sheet()
     text = _environment().get_template("page.html.j2").render(page=page, style=_markup(style), policy=policy(style))
-    return _BLANKS.sub("\n", text)
+    return _BLANKS.sub("\n", text)  # the style has none, so that its digest holds
 
 
 def style_sheet() -> str:
     """The page's CSS with that of its plots."""
     own = resources.files(_PACKAGE).joinpath("page.css").read_text("utf-8")
-    return f"\n{own}\n{plots.STYLE}\n"
+    return _BLANKS.sub("\n", f"\n{own}\n{plots.STYLE}\n")
 
 
 def policy(style: str) -> str:

@@ -96,6 +96,7 @@ def _table(table: Table) -> Iterator[str]:
 
 def _cell(cell: Cell) -> str:
     parts = [cell.text + (f" ({cell.why})" if cell.why else ""), *(badge.text for badge in cell.badges)]
-    if cell.detail:
-        parts.append(f"({cell.detail})")
+    beside = ", ".join(part for part in (cell.detail, cell.more) if part)
+    if beside:
+        parts.append(f"({beside})")
     return escaped(" ".join(part for part in parts if part))

@@ -122,7 +122,9 @@ def _kinds(unit: TimeUnit) -> tuple[_Kind, ...]:
 def _cell(kind: _Kind, variant: Variant, reasons: Reasons) -> Cell:
     figure = kind.figure(variant)
     if figure.value is None:
-        return Cell(MISSING, tone="none", why=reasons.number(figure.reason))
+        whole_row = figure.reason == variant.reason
+        why = reasons.number(figure.reason if whole_row else f"{kind.head}: {figure.reason}")
+        return Cell(MISSING, tone="none", why=why)
     return kind.cell(variant)
 
 
@@ -134,20 +136,17 @@ def _name(one: Variant, label: str, many_models: bool) -> Cell:
         badges.append(Badge("host-proxy", "unsure"))
     if one.accuracy.drop_met is False:
         badges.append(Badge("limit missed", "bad"))
-    where = [one.target or "target unknown", *([one.model] if many_models else [])]
     threads = None if one.session is None else one.session.threads
-    if threads is not None:
-        where.append("1 thread" if threads == 1 else f"{threads} threads")
-    title = one.title or label
-    return Cell(title, " · ".join(where), badges=tuple(badges), link=one.key)
+    count = "" if threads is None else "1 thread" if threads == 1 else f"{threads} threads"
+    more = " · ".join(part for part in (one.model if many_models else "", count) if part)
+    return Cell(one.title or label, one.target or "target unknown", more, badges=tuple(badges), link=one.key)
 
 
 def _accuracy(one: Variant) -> Cell:
     accuracy = one.accuracy
-    parts = [span(accuracy.found.ci95), f"{accuracy.metric}, n {accuracy.n}" if accuracy.n else accuracy.metric]
     badges = (Badge("host-proxy", "unsure"),) if accuracy.host_proxy and not one.host_proxy else ()
-    detail = " · ".join(part for part in parts if part)
-    return Cell(value_of(accuracy.found.value or 0), detail, badges=badges)
+    more = f"{accuracy.metric}, n {accuracy.n}" if accuracy.n is not None else accuracy.metric
+    return Cell(value_of(accuracy.found.value or 0), span(accuracy.found.ci95), more, badges=badges)
 
 
 def _drop(one: Variant) -> Cell:

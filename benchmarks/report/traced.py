@@ -39,7 +39,11 @@ def _waterfall(one: Variant, trace: Trace, label: str, unit: TimeUnit, detail: D
     )
     drawing = (plot,) if detail.traced else ()
     remarks: tuple[Block, ...] = (Lines(trace.notes),) if trace.notes else ()
-    return Fold(f"fold-passes-{one.key}", label, (*drawing, _steps_table(trace, unit), *remarks))
+    return Fold(
+        f"fold-passes-{one.key}",
+        f"{label}: {caption.description.rstrip('.')}",
+        (*drawing, _steps_table(trace, unit), *remarks),
+    )
 
 
 def _summary(steps: Sequence[TraceStep], unit: TimeUnit) -> str:

@@ -59,9 +59,9 @@ def _card(label: str, found: ComparisonFound) -> Card:
     if found.pairs is not None:
         parts.append(_count(found.pairs, "pair"))
     if found.delta is not None and found.p is not None:
-        parts.append(f"p = {found.p:.2g} that it is at most {share(found.delta)} slower")
+        parts.append(f"p = {found.p:.2g} for more than {share(found.delta)} slower")
     if found.minimum_detectable_effect is not None:
-        parts.append(f"would have seen {share(found.minimum_detectable_effect)}")
+        parts.append(f"can detect {share(found.minimum_detectable_effect)}")
     return Card(
         tone=TONES[verdict],
         word=WORDS[verdict],

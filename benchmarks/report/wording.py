@@ -92,17 +92,21 @@ def share(value: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """A factor.
+    """A factor, three decimals where it is near 1.
 
-    >>> ratio(0.53219)
-    '0.532×'
+    >>> ratio(0.53219), ratio(1.0026), ratio(38.1)
+    ('0.532×', '1.003×', '38.1×')
     """
-    return f"{digits(value, 3)}\N{MULTIPLICATION SIGN}"
+    return f"{_factor(value)}\N{MULTIPLICATION SIGN}"
 
 
 def ratio_span(interval: Interval | None) -> str:
     """Both ends of an interval of factors; empty where there is none."""
-    return "" if interval is None else _TO.join(digits(end, 3) for end in interval)
+    return "" if interval is None else _TO.join(_factor(end) for end in interval)
+
+
+def _factor(value: float) -> str:
+    return f"{value:.3f}" if 0.1 <= value < 10 else digits(value, 3)
 
 
 def span(interval: Interval | None) -> str:
