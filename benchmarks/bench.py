@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from edgewright.backends import Artifact, open_isolated
 from edgewright.benchmarks.accuracy import Score, score
 from edgewright.benchmarks.machine import disturbances, this_machine
-from edgewright.benchmarks.measuring import Children, Measured, Question, measure
+from edgewright.benchmarks.measuring import Measured, Question, measure
 from edgewright.benchmarks.preparing import Judging, dataset_for, few_inputs, inputs_of, judging, prepare
 from edgewright.benchmarks.protocol import Protocol, protocol_named
-from edgewright.benchmarks.record import AccuracyFound, Memory, Record, Status
+from edgewright.benchmarks.record import AccuracyFound, Record, Status
 from edgewright.benchmarks.summary import confidence_95, protocol_used, summarise
 from edgewright.benchmarks.timing_lock import timing_lock
 from edgewright.core.bundle import Bundle
@@ -26,8 +26,6 @@ class Benched:
     record: Record
     score: Score | None = field(repr=False)
     """Sample by sample; None without labelled data."""
-    memory: tuple[Memory, ...]
-    """Of processes of their own; the first is the record's."""
 
 
 def bench_bundle(
@@ -100,11 +98,8 @@ def bench_whole(
         )
         with timing_lock(ready.device, log):
             shaky = disturbances(machine, ready.target.threads)
-            measured = measure(question, folder)
+            measured = measure(question, folder, memory_processes)
         found = score_here(artifact, ready.target.threads, judge)
-        (folder / "memory").mkdir()
-        more = Children(question, folder / "memory")
-        memory = (measured.memory, *(more.memory(measured.warmth) for _ in range(1, memory_processes)))
     warmth = measured.warmth
     cpus = measured.cpus
     used = protocol_used(protocol, warmth, measured.runs, samples, source, pinned=cpus is not None, cpus=cpus)
@@ -125,7 +120,7 @@ def bench_whole(
         side=measured.side,
         created=now(),
     )
-    return Benched(record, found, memory)
+    return Benched(record, found)
 
 
 def score_here(artifact: Artifact, threads: int, judge: Judging) -> Score | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,7 +20,7 @@ from edgewright.benchmarks.gate.findings import Failure
 from edgewright.benchmarks.gate.latency import minimum_detectable_effect
 from edgewright.benchmarks.pairing import Session, guarded, run_session
 from edgewright.benchmarks.protocol import Protocol
-from edgewright.benchmarks.record import AccuracyFound, Comparison, Memory, Record, Status
+from edgewright.benchmarks.record import AccuracyFound, Comparison, Record, Status
 from edgewright.benchmarks.summary import confidence_95, protocol_used, run_medians, summarise
 from edgewright.core.workdir import working_folder
 
@@ -173,7 +172,7 @@ def _compared(session: Session, duel: Duel, scored: Callable[[], PairedScores | 
         runs=tuple(sorted((*new.runs, *base.runs), key=lambda run: run.order)),
         voided=tuple(duel.voided),
         summary=summarise(new.runs, duel.warmth.inner),
-        memory=_typical(new.memory),
+        memory=new.memory,
         accuracy=_accuracy(scores),
         status=_status(duel, problems),
         notes=(*problems, *duel.shaky, *duel.judging.notes, *_slowed(duel.pairing)),
@@ -185,8 +184,8 @@ def _compared(session: Session, duel: Duel, scored: Callable[[], PairedScores | 
         record,
         None if scores is None else replace(scores, rescore=None),
         accuracy,
-        memory_new=_typical(new.memory).hundredth_bytes,
-        memory_base=_typical(base.memory).hundredth_bytes,
+        memory_new=_peak(new),
+        memory_base=_peak(base),
         size_new=duel.pairing.new.manifest.size_bytes,
         size_base=duel.pairing.base.manifest.size_bytes,
     )
@@ -219,11 +218,8 @@ def _accuracy(scores: PairedScores | None) -> AccuracyFound | None:
     )
 
 
-def _typical(readings: Sequence[Memory]) -> Memory:
-    """Each figure's median over the processes; None where one of them does not say."""
-    names = ("import_bytes", "load_bytes", "first_bytes", "hundredth_bytes")
-    columns = [[getattr(one, name) for one in readings] for name in names]
-    return Memory(*(None if None in column else int(statistics.median(column)) for column in columns))
+def _peak(side: Side) -> int | None:
+    return None if side.memory is None else side.memory.hundredth_bytes
 
 
 def _status(duel: Duel, problems: Sequence[str]) -> Status:

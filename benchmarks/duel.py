@@ -60,7 +60,7 @@ class Side:
     children: Children
     runs: list[Run] = field(default_factory=list)
     warmth: Warmth | None = None
-    memory: tuple[Memory, ...] = ()
+    memory: Memory | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -129,8 +129,7 @@ class Duel:
         """Peak memory of each arm, in processes of their own."""
         for side in self.sides.values():
             assert side.warmth is not None
-            warmth = side.warmth
-            side.memory = tuple(side.children.memory(warmth) for _ in range(MEMORY_PROCESSES))
+            side.memory = side.children.memory(side.warmth, MEMORY_PROCESSES)
 
 
 def open_duel(pairing: Pairing, folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Duel:

@@ -112,12 +112,13 @@ class Measured:
     """What was not done as it was asked for, and why."""
 
 
-def measure(question: Question, folder: Path) -> Measured:
+def measure(question: Question, folder: Path, memory_processes: int = 1) -> Measured:
     """Measures by the protocol; the caller holds the timing lock.
 
     Args:
         question: what is asked.
         folder: an empty one for files the children read.
+        memory_processes: how many processes memory is the median of.
 
     Raises:
         EngineError: the engine cannot be opened, or crashes, hangs or runs out of memory.
@@ -132,7 +133,7 @@ def measure(question: Question, folder: Path) -> Measured:
             question.progress(f"run {order + 1} of {count}", (order + 1) / (count + 3))
             runs.append(children.run(order, warmth))
         question.progress("memory", (count + 1) / (count + 3))
-        memory = children.memory(warmth)
+        memory = children.memory(warmth, memory_processes)
         question.progress("energy", (count + 2) / (count + 3))
         energy = children.energy(warmth)
     return Measured(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -223,7 +222,7 @@ def _judge_alone(found: _Found, measured: Sequence[tuple[_Opened, Benched]]) -> 
         data = "" if record.accuracy is None else record.accuracy.dataset_sha256
         if stored is not None and benched.score is not None:
             findings.append(stored_accuracy(subject, benched.score, data, stored.scores, limits.max_drop))
-        memory = _median_memory(benched)
+        memory = None if record.memory is None else record.memory.hundredth_bytes
         base_size, base_memory = (None, None) if stored is None else (stored.size_bytes, stored.memory_bytes)
         more, notes = _bytes(one, record.subject.size_bytes, base_size, memory, base_memory)
         found.take(one.gate, record, [*findings, *more], notes)
@@ -262,12 +261,6 @@ def _bytes(
         ),
     )
     return [item for each in both for item in each.findings], [note for each in both for note in each.notes]
-
-
-def _median_memory(benched: Benched) -> int | None:
-    found = [one.hundredth_bytes for one in benched.memory]
-    known = [one for one in found if one is not None]
-    return int(statistics.median(known)) if found and len(known) == len(found) else None
 
 
 def _scores(benched: Benched, dataset_sha256: str) -> Scores | None:

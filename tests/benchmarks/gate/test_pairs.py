@@ -41,7 +41,7 @@ def test_a_bundle_is_found_in_a_folder(folders: tuple[Path, Path]) -> None:
     new, base = folders
     (found,) = paired([Gate("a", new / "a.ewb", against=base)]).gates
     assert found.against == base / "a.ewb"
-    with pytest.raises(UsageError, match="base has no fresh.ewb"):
+    with pytest.raises(UsageError, match=r"base has no fresh\.ewb"):
         paired([Gate("fresh", new / "fresh.ewb", against=base)])
 
 
@@ -59,7 +59,7 @@ def test_what_cannot_be_paired(folders: tuple[Path, Path], tmp_path: Path) -> No
     empty.mkdir()
     with pytest.raises(UsageError, match="without bundles"):
         paired([Gate("x", empty, against=base)])
-    with pytest.raises(UsageError, match="is a folder of bundles and .* is not"):
+    with pytest.raises(UsageError, match=r"is a folder of bundles and .* is not"):
         paired([Gate("x", new, against=base / "a.ewb")])
     with pytest.raises(UsageError, match="two bundles are called 'a'"):
         paired([Gate("a", new / "a.ewb"), Gate("a", base / "a.ewb")])

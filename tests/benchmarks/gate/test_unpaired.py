@@ -43,7 +43,7 @@ def test_the_interval_covers_what_it_says() -> None:
 
 
 def sessions(true: float, runs: int, between: float, count: int = 400) -> Counter[str]:
-    """Verdicts of simulated sessions: 1.5 % between processes, ``between`` between sessions, as a standard deviation."""
+    """Verdicts of simulated sessions; standard deviations: 1.5 % of processes, ``between`` of sessions."""
     rng = np.random.default_rng(runs)
     found: Counter[str] = Counter()
     for _ in range(count):
