@@ -81,9 +81,11 @@ class _Region:
         above = _agresti_min(b, c, n) >= seen - 1e-12  # what was seen is in it, whatever the rounding
         self._gained, self._lost = b[above], c[above]
         self._same = n - self._gained - self._lost
-        factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
-        up, down, same = (counts.astype(np.intp) for counts in (self._gained, self._lost, self._same))
-        self._ways = factorial[n] - factorial[up] - factorial[down] - factorial[same]
+        # n! / (n - b - c)! as a falling product, so that nothing is as long as n.
+        falling = np.concatenate([[0.0], np.cumsum(np.log(n - np.arange(most)))])
+        factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, most + 1)))])
+        up, down = self._gained.astype(np.intp), self._lost.astype(np.intp)
+        self._ways = falling[up + down] - factorial[up] - factorial[down]
 
     def probability(self, difference: float, share: float) -> float:
         """That a trinomial outcome falls into the region: ``difference`` p+ - p-, ``share`` p+ + p-."""

@@ -167,6 +167,8 @@ def test_no_number_is_named_where_none_would_do() -> None:
     assert non_inferiority(*shares(0, 10, 1000), budget=0.01).needed is None
     assert non_inferiority(*shares(0, 11, 1000), budget=0.01).needed is None
     assert non_inferiority(*shares(0, 0, 1000), budget=0.0).needed is None
+    assert non_inferiority(*shares(0, 1, 1000), budget=0.001 + 1e-9).needed is None
+    assert non_inferiority(*shares(0, 0, 1000), budget=1e-8).needed == pytest.approx(3e8, rel=0.05)
     base = np.random.default_rng(8).normal(size=100)
     noisy = base - 0.01 + np.tile([-1.0, 1.0], 50)
     assert non_inferiority(noisy, base, 0.009).needed is None
