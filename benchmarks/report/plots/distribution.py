@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgewright.benchmarks.report.plots.axes import legend, x_axis
 from edgewright.benchmarks.report.plots.figures import time_text
-from edgewright.benchmarks.report.plots.lettering import text_width
+from edgewright.benchmarks.report.plots.lettering import BOLD, text_width
 from edgewright.benchmarks.report.plots.scales import Scale, fitted
 from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, absent
 
 _FEWEST = 8
 """Fewer different values than this are drawn one by one: a curve would be made up."""
-_PLACES = 90
-"""Points of a ridge."""
+_BEND = 0.15
+"""Pixels by which a point must bend the line to be kept."""
 _NARROWEST = 2.5
 """Pixels of the narrowest kernel."""
 
@@ -53,12 +54,13 @@ def distribution(series: Sequence[LatencySeries], caption: Caption, *, width: in
     drawing = Drawing(width)
     top = legend(drawing, 0, 14, _legend(series), width) + 10
     row, label, right = _layout(drawing, series)
+    figures = _figures(drawing, series)
     scale = fitted(known, label + 6, right - 8)
     bottom = top + len(series) * row + 6
     x_axis(drawing, scale, top, bottom, time_text)
     for place, one in enumerate(series):
         foot = top + (place + 1) * row
-        _names(drawing, one, foot, label, right)
+        _names(drawing, one, foot, label, figures[place])
         if one.values_ns or one.percentiles:
             drawing.line(scale.start, foot, scale.end, foot, "ew-grid")
             _ridge(drawing, one, scale, foot, height=30 if drawing.is_narrow else row - 10)
@@ -87,16 +89,27 @@ def _legend(series: Sequence[LatencySeries]) -> list[tuple[str, str]]:
     return entries
 
 
-def _names(drawing: Drawing, one: LatencySeries, foot: float, label: float, right: float) -> None:
-    shown = [f"{name} {time_text(value)}" for name, value in (one.percentiles[:1] + one.percentiles[1:][-1:])]
+def _figures(drawing: Drawing, series: Sequence[LatencySeries]) -> list[list[str]]:
+    """The words beside each series: its first and last percentile, or the first alone where labels need the room."""
+    both = [
+        [f"{name} {time_text(value)}" for name, value in one.percentiles[:1] + one.percentiles[1:][-1:]]
+        for one in series
+    ]
+    rooms = (
+        text_width(one.label, BOLD) + text_width(", ".join(words)) + 12 for one, words in zip(series, both, strict=True)
+    )
+    return both if not drawing.is_narrow or max(rooms) <= drawing.width else [words[:1] for words in both]
+
+
+def _names(drawing: Drawing, one: LatencySeries, foot: float, label: float, shown: Sequence[str]) -> None:
     if drawing.is_narrow:
-        figures = ", ".join(shown)
-        drawing.text(0, foot - 36, one.label, "ew-b", room=drawing.width - text_width(figures) - 12)
-        drawing.text(drawing.width, foot - 36, figures, "ew-m", anchor="end")
+        words = ", ".join(shown)
+        drawing.text(0, foot - 36, one.label, "ew-b", room=drawing.width - text_width(words) - 12)
+        drawing.text(drawing.width, foot - 36, words, "ew-m", anchor="end")
         return
     drawing.text(0, foot - 3, one.label, room=label - 10)
     for line, words in enumerate(shown):
-        drawing.text(right + 10, foot - 3 - 16 * (len(shown) - 1 - line), words, "ew-m", room=140)
+        drawing.text(drawing.width - 140, foot - 3 - 16 * (len(shown) - 1 - line), words, "ew-m", room=140)
 
 
 def _ridge(drawing: Drawing, one: LatencySeries, scale: Scale, foot: float, *, height: float) -> None:
@@ -110,7 +123,7 @@ def _ridge(drawing: Drawing, one: LatencySeries, scale: Scale, foot: float, *, h
         return
     points = _density([(scale(value), count) for value, count in weighted])
     most = max(share for _, share in points)
-    outline = [(x, foot - height * share / most) for x, share in points]
+    outline = _simplified([(x, foot - height * share / most) for x, share in points])
     drawing.polyline([(points[0][0], foot), *outline, (points[-1][0], foot)], "ew-p1", closed=True)
     drawing.polyline(outline, "ew-l1")
 
@@ -123,10 +136,25 @@ def _density(weighted: Sequence[tuple[float, float]]) -> list[tuple[float, float
     quarter = _quantile(weighted, 0.75 * total) - _quantile(weighted, 0.25 * total)
     width = max(0.9 * min(spread, quarter / 1.34) * total**-0.2, _NARROWEST)
     low, high = weighted[0][0], weighted[-1][0]
-    places = [low + (high - low) * step / _PLACES for step in range(_PLACES + 1)]
-    return [
-        (place, sum(count * math.exp(-(((place - x) / width) ** 2) / 2) for x, count in weighted)) for place in places
-    ]
+    steps = max(math.ceil((high - low) / (width / 2)), 2)  # finer than any bump of this kernel
+    places = [low + (high - low) * step / steps for step in range(steps + 1)]
+    all_x = [x for x, _ in weighted]
+    found = []
+    for place in places:
+        near = weighted[bisect_left(all_x, place - 5 * width) : bisect_left(all_x, place + 5 * width)]
+        found.append((place, sum(count * math.exp(-(((place - x) / width) ** 2) / 2) for x, count in near)))
+    return found
+
+
+def _simplified(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The line without the points that hardly bend it: a long flat tail costs two of them."""
+    kept = [points[0]]
+    for index in range(1, len(points) - 1):
+        (x0, y0), (x, y), (x1, y1) = kept[-1], points[index], points[index + 1]
+        straight = y0 + (y1 - y0) * (x - x0) / (x1 - x0) if x1 > x0 else y0
+        if abs(y - straight) > _BEND:
+            kept.append(points[index])
+    return [*kept, points[-1]]
 
 
 def _quantile(weighted: Sequence[tuple[float, float]], rank: float) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgewright.benchmarks.record import Verdict
 from edgewright.benchmarks.report.plots.axes import x_axis
 from edgewright.benchmarks.report.plots.figures import number_text, signed_text
-from edgewright.benchmarks.report.plots.lettering import SMALL, text_width
+from edgewright.benchmarks.report.plots.lettering import BOLD, SMALL, text_width
 from edgewright.benchmarks.report.plots.scales import Scale, fitted
 from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, Shape, absent
 
@@ -75,7 +75,7 @@ def forest(rows: Sequence[ForestRow], caption: Caption, *, delta: float = 0.02, 
 
 def _columns(drawing: Drawing, rows: Sequence[ForestRow]) -> _Columns:
     if drawing.is_narrow:
-        return _Columns(0, 12, drawing.width - 12, 46, 0)
+        return _Columns(0, 12, drawing.width - 12, 62, 0)
     label = min(max(text_width(row.label) for row in rows) + 14, drawing.width * 0.3)
     figures = min(max(text_width(_figures(row)) for row in rows) + 12, drawing.width * 0.28)
     return _Columns(label, label, drawing.width - figures - 112, 28, figures)
@@ -104,17 +104,17 @@ def _limit_words(drawing: Drawing, scale: Scale, delta: float, y: float) -> None
 
 
 def _row(drawing: Drawing, row: ForestRow, columns: _Columns, scale: Scale, y: float) -> None:
-    middle = y + columns.row / 2 + (8 if drawing.is_narrow else 0)
+    middle = y + (48 if drawing.is_narrow else columns.row / 2)
     shape, css, verdict = _VERDICTS[row.verdict]
     figures = _figures(row)
     if drawing.is_narrow:
         # The base line of the label is above the interval; a pale gap between rows keeps them together.
-        words = verdict if row.drawn is None else f"{_ratio(row.drawn)} {verdict}"
-        at = drawing.width - text_width(words)
-        drawing.text(0, y + 14, row.label, "ew-b ew-halo", room=at - 26)
-        drawing.rect(at - 19, y + 1, drawing.width - at + 19, 17, "ew-page")
-        drawing.mark(shape, at - 10, y + 10, 4.5, css)
-        drawing.text(at, y + 14, words)
+        words = verdict if row.drawn is None else f"{verdict}, {figures}"
+        taken = min(max(text_width(row.label, BOLD), 17 + text_width(words)) + 4, drawing.width)
+        drawing.rect(0, y + 2, taken, 35, "ew-page")
+        drawing.text(0, y + 15, row.label, "ew-b", room=drawing.width)
+        drawing.mark(shape, 6, y + 28, 4.5, css)
+        drawing.text(17, y + 32, words, room=drawing.width - 17)
     else:
         drawing.text(0, middle + 4, row.label, room=columns.label - 10)
         drawing.text(columns.right + 12, middle + 4, figures, "ew-m", room=columns.figures)

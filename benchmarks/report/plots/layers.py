@@ -34,7 +34,7 @@ def layers(rows: Sequence[LayerTrace], caption: Caption, *, top: int = 16, width
     total = sum(row.time_ns or 0.0 for row in rows)
     labels = [row.name for row in chosen] + ([_rest_name(rest)] if rest else [])
     names = 0.0 if drawing.is_narrow else min(max(text_width(label) for label in labels) + 14, width * 0.34)
-    error, time = _panels(drawing, chosen, rest, names)
+    error, time = _panels(drawing, chosen, names)
     drawing.text(names, y, "error", "ew-m")
     drawing.text(error.right + _GAP, y, "time", "ew-m")
     y += 8
@@ -66,14 +66,10 @@ def _most(rows: Sequence[LayerTrace], top: int) -> set[int]:
     return set(chosen)
 
 
-def _panels(
-    drawing: Drawing, chosen: Sequence[LayerTrace], rest: Sequence[LayerTrace], names: float
-) -> tuple[BarPanel, BarPanel]:
+def _panels(drawing: Drawing, chosen: Sequence[LayerTrace], names: float) -> tuple[BarPanel, BarPanel]:
     middle = names + (drawing.width - names - _GAP) / 2
     errors = [row.error for row in chosen if row.error is not None]
     times = [row.time_ns for row in chosen if row.time_ns is not None]
-    if any(row.time_ns is not None for row in rest):
-        times.append(sum(row.time_ns or 0.0 for row in rest))
     return (
         bar_panel(drawing, errors, names, middle, _error_text, after=text_width("≤ ")),
         bar_panel(drawing, times, middle + _GAP, drawing.width, time_text, after=45),
@@ -115,7 +111,7 @@ def _rest(
     else:
         error.nothing(bars, "no figure")
     if times:
-        time.bar(bars, sum(times), "ew-p4", after=_share(sum(times), total))
+        time.nothing(bars, f"{time_text(sum(times))} {_share(sum(times), total)}")
     else:
         time.nothing(bars, "no figure")
     return bars + (18 if drawing.is_narrow else 13)

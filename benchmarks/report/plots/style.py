@@ -46,7 +46,7 @@ def _rules() -> str:
 """
     inked = "".join(
         f".ew .ew-f{name}{{fill:var(--ew-{name})}}"
-        f".ew .ew-p{name}{{fill:var(--ew-{name});fill-opacity:.22}}"
+        f".ew .ew-p{name}{{fill:var(--ew-{name});fill-opacity:.3}}"
         f".ew .ew-l{name}{{fill:none;stroke:var(--ew-{name});stroke-width:1.5px;stroke-linejoin:round}}"
         f".ew .ew-e{name}{{stroke:var(--ew-{name});stroke-width:1.25px;stroke-opacity:.75}}"
         f".ew .ew-h{name}{{fill:var(--ew-paper);stroke:var(--ew-{name});stroke-width:1.5px}}\n"
