@@ -106,7 +106,8 @@ class Fold:
     key: str
     summary: str
     blocks: tuple[Block, ...]
-    badges: tuple[Badge, ...] = ()
+    detail: str = ""
+    """What it comes to, so that one need not open it."""
 
 
 Block = Table | Plot | Line | Lines | Code | Facts | Fold

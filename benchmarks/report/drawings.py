@@ -150,7 +150,7 @@ def _run_order(one: Variant, label: str, unit: TimeUnit, detail: Detail) -> Fold
     remarks: tuple[Block, ...] = (
         () if side or not detail.side else (Line("Clocks and temperatures: not read on this machine.", tone="none"),)
     )
-    return Fold(f"fold-runs-{one.key}", f"{label}: {', '.join(parts)}", (plot, *remarks))
+    return Fold(f"fold-runs-{one.key}", label, (plot, *remarks), ", ".join(parts))
 
 
 def _is_throttled(run: RunFound) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edgewright.benchmarks.report.bundle_parts import fallbacks_of, provenance_of, title_of
@@ -48,7 +49,7 @@ def gather(paths: Sequence[Path]) -> ReportData:
     notes = [*sources.notes]
     if orphans:
         notes.append(f"{orphans} traces are of bundles that were not given, and are not shown")
-    return ReportData(tuple(_keyed(sorted(variants, key=_order))), tuple(notes))
+    return ReportData(tuple(_keyed(sorted(_told_apart(variants), key=_order))), tuple(notes))
 
 
 def _group(record: Loose) -> _Group:
@@ -135,10 +136,22 @@ def _order(variant: Variant) -> tuple[str, str, int, str, str, str]:
 
 def _keyed(variants: Sequence[Variant]) -> list[Variant]:
     """Keys are digests' beginnings as far as those are what they should be, and numbered where they are not unique."""
-    from dataclasses import replace
-
     found: list[Variant] = []
     for number, one in enumerate(variants, 1):
         plain = all(char in "0123456789abcdef" for char in one.key)
         found.append(replace(one, key=f"v{number}-{one.key}" if plain else f"v{number}"))
     return found
+
+
+def _told_apart(variants: Sequence[Variant]) -> list[Variant]:
+    """Different models that are called the same get the beginnings of their digests as surnames."""
+    digests: dict[str, set[str]] = {}
+    for one in variants:
+        if one.provenance.model_sha256:
+            digests.setdefault(one.model, set()).add(one.provenance.model_sha256)
+    return [
+        replace(one, model=f"{one.model} {one.provenance.model_sha256[:6] or 'of unknown digest'}")
+        if len(digests.get(one.model, ())) > 1
+        else one
+        for one in variants
+    ]

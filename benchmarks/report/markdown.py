@@ -76,7 +76,7 @@ def _block(block: Block) -> Iterator[str]:
             yield ""
             yield from (f"    {spelt_out(line)}" for line in block.text.split("\n"))
         case Fold():
-            yield f"### {escaped(block.summary)}"
+            yield f"### {escaped(block.summary)}" + (f": {escaped(block.detail)}" if block.detail else "")
             yield ""
             yield from _blocks(block.blocks)
         case Plot():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from edgewright.benchmarks.report.blocks import Block, Cell, Code, Column, Facts, Fold, Line, Lines, Section, Table
 from edgewright.benchmarks.report.data import MachineFound, ReportData, Session, Variant
 from edgewright.benchmarks.report.summary import DATA_NOTE, summary_text
-from edgewright.benchmarks.report.wording import digits
+from edgewright.benchmarks.report.wording import digits, short
 from edgewright.core.units import show_bytes
 
 _LISTED = 40
@@ -28,9 +28,13 @@ def fallbacks(variants: Sequence[Variant], labels: Mapping[str, str]) -> Section
         more: tuple[Block, ...] = ()
         if len(rows) > _LISTED:
             more = (Line(f"{len(rows) - _LISTED} more are in the bundle's journal.", "edgewright inspect BUNDLE"),)
-        folds.append(Fold(f"fold-left-{one.key}", f"{labels[one.key]}: {len(rows)}", (table, *more)))
+        folds.append(Fold(f"fold-left-{one.key}", labels[one.key], (table, *more), _count(len(rows))))
     lines = [Line(f"{', '.join(names)}: {reason}.", tone="none") for reason, names in quiet.items()]
     return Section("left", title, (*folds, *lines), absent=not folds)
+
+
+def _count(number: int) -> str:
+    return "1 remark" if number == 1 else f"{number} remarks"
 
 
 def provenance(data: ReportData, labels: Mapping[str, str]) -> Section:
@@ -72,7 +76,7 @@ def _provenance(one: Variant, label: str) -> Fold:
         blocks.append(Line(f"{one.earlier} older records of it on this machine are not shown.", tone="none"))
     if origin.commands:
         blocks.append(Code("To repeat it", "\n".join(origin.commands)))
-    return Fold(one.key, label, tuple(blocks))
+    return Fold(one.key, label, tuple(blocks), short(origin.bundle_sha256))
 
 
 def _machine(machine: MachineFound | None) -> list[tuple[str, str]]:

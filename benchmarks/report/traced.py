@@ -41,8 +41,9 @@ def _waterfall(one: Variant, trace: Trace, label: str, unit: TimeUnit, detail: D
     remarks: tuple[Block, ...] = (Lines(trace.notes),) if trace.notes else ()
     return Fold(
         f"fold-passes-{one.key}",
-        f"{label}: {caption.description.rstrip('.')}",
+        label,
         (*drawing, _steps_table(trace, unit), *remarks),
+        caption.description.rstrip("."),
     )
 
 
@@ -50,11 +51,11 @@ def _summary(steps: Sequence[TraceStep], unit: TimeUnit) -> str:
     first, last = steps[0], steps[-1]
     parts = [f"{len(steps)} steps"]
     if first.size_bytes is not None and last.size_bytes is not None:
-        parts.append(f"from {show_bytes(first.size_bytes)} to {show_bytes(last.size_bytes)}")
+        parts.append(f"{show_bytes(first.size_bytes)} to {show_bytes(last.size_bytes)}")
     if first.p50_ns is not None and last.p50_ns is not None:
-        parts.append(f"from {unit.show(first.p50_ns)} to {unit.show(last.p50_ns)} {unit.name}")
+        parts.append(f"{unit.show(first.p50_ns)} to {unit.show(last.p50_ns)} {unit.name}")
     if first.accuracy is not None and last.accuracy is not None:
-        parts.append(f"from {value_of(first.accuracy)} to {value_of(last.accuracy)}")
+        parts.append(f"{value_of(first.accuracy)} to {value_of(last.accuracy)}")
     return ", ".join(parts) + "."
 
 
@@ -116,8 +117,9 @@ def _layers(one: Variant, trace: Trace, label: str, unit: TimeUnit, detail: Deta
     )
     return Fold(
         f"fold-layers-{one.key}",
-        f"{label}: {count} layers",
+        label,
         (*drawing, Table(title, heads, rows, tuple(reasons.texts))),
+        f"{count} layers",
     )
 
 
@@ -155,9 +157,9 @@ def class_sections(variants: Sequence[Variant], labels: Mapping[str, str], detai
 def _classes(one: Variant, trace: Trace, label: str, detail: Detail) -> Fold:
     blocks: list[Block] = []
     flips = trace.flips
-    summary = label
+    summary = f"{len(trace.classes)} classes"
     if flips is not None:
-        summary += f": {flips.lost} lost, {flips.gained} gained of {flips.n}"
+        summary = f"{flips.lost} answers lost, {flips.gained} gained of {flips.n}"
         text = (
             f"Of {flips.n} samples {flips.lost} were right before and are wrong now, {flips.gained} the other way "
             f"round, and {flips.changed} have another answer without that."
@@ -178,7 +180,7 @@ def _classes(one: Variant, trace: Trace, label: str, detail: Detail) -> Fold:
         )
         blocks += [plot] if detail.traced else []
         blocks.append(_classes_table(trace.classes, detail.classes))
-    return Fold(f"fold-classes-{one.key}", summary, tuple(blocks))
+    return Fold(f"fold-classes-{one.key}", label, tuple(blocks), summary)
 
 
 def _classes_table(rows: Sequence[ClassDelta], top: int) -> Table:
