@@ -59,7 +59,9 @@ def _rules() -> str:
 
 
 def _variables(colours: Mapping[str, str]) -> str:
-    return ";".join(f"--ew-{name}:{colour}" for name, colour in colours.items())
+    # Hollow marks are filled with what they stand on: the page's own --paper where it has one.
+    own = {**colours, "paper": f"var(--paper,{colours['paper']})"}
+    return ";".join(f"--ew-{name}:{colour}" for name, colour in own.items())
 
 
 _RULES = _rules()
