@@ -69,6 +69,10 @@ def run(args: argparse.Namespace) -> ExitCode:
     from edgewright.benchmarks.scenarios import scenario_named
 
     protocol = protocol_named(args.preset, scenario_named(args.scenario, args.rate, args.batch, args.seed))
+    if args.history is not None:
+        from edgewright.benchmarks.history import check_history
+
+        check_history(args.history, args.commit)
     if args.against is not None:
         return _against(args)
     records: list[Record] = []
