@@ -107,7 +107,7 @@ def _names(drawing: Drawing, one: LatencySeries, foot: float, label: float, show
         drawing.text(0, foot - 36, one.label, "ew-b", room=drawing.width - text_width(words) - 12)
         drawing.text(drawing.width, foot - 36, words, "ew-m", anchor="end")
         return
-    drawing.text(0, foot - 3, one.label, room=label - 10)
+    drawing.label(0, foot - 14, one.label, label - 10)
     for line, words in enumerate(shown):
         drawing.text(drawing.width - 140, foot - 3 - 16 * (len(shown) - 1 - line), words, "ew-m", room=140)
 

@@ -78,7 +78,7 @@ def _columns(drawing: Drawing, rows: Sequence[ForestRow]) -> _Columns:
         return _Columns(0, 12, drawing.width - 12, 62, 0)
     label = min(max(text_width(row.label) for row in rows) + 14, drawing.width * 0.3)
     figures = min(max(text_width(_figures(row)) for row in rows) + 12, drawing.width * 0.28)
-    return _Columns(label, label, drawing.width - figures - 112, 28, figures)
+    return _Columns(label, label, drawing.width - figures - 112, 34, figures)
 
 
 def _scale(rows: Sequence[ForestRow], delta: float, columns: _Columns) -> Scale:
@@ -116,7 +116,7 @@ def _row(drawing: Drawing, row: ForestRow, columns: _Columns, scale: Scale, y: f
         drawing.mark(shape, 6, y + 28, 4.5, css)
         drawing.text(17, y + 32, words, room=drawing.width - 17)
     else:
-        drawing.text(0, middle + 4, row.label, room=columns.label - 10)
+        drawing.label(0, middle, row.label, columns.label - 10)
         drawing.text(columns.right + 12, middle + 4, figures, "ew-m", room=columns.figures)
         drawing.mark(shape, drawing.width - 90, middle, 4.5, css)
         drawing.text(drawing.width - 80, middle + 4, verdict, room=80)

@@ -14,6 +14,9 @@ BOLD = 13.5
 LINE = 17.0
 """Pixels from one base line to the next."""
 
+_LONGEST = 2000
+"""Letters of a paragraph."""
+
 # What XML 1.0 does not allow, and what would reorder the text around it; shown as the replacement character.
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
@@ -63,8 +66,9 @@ def elided(text: str, room: float, size: float = SIZE) -> str:
 
 def wrapped(text: str, room: float, *, most: int = 6) -> list[str]:
     """``text`` in lines of at most ``room`` pixels, broken at spaces; at most ``most`` lines, the last one cut."""
-    lines: list[str] = []
-    for word in plain(text).split(" "):
+    shown, lines = plain(text), list[str]()
+    shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"  # foreign names can be megabytes
+    for word in shown.split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and (len(lines) == most or text_width(longer) <= room):
             lines[-1] = longer

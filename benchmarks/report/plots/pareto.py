@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from edgewright.benchmarks.report.plots.axes import gutter, legend, x_axis, y_axis
@@ -119,6 +119,8 @@ def _scales(
     accuracies = [v for one in placed for v in (one.accuracy, *(one.point.accuracy_ci95 or ()))]
     ends = (bottom - 14, top + 14) if higher_is_better else (top + 14, bottom - 14)
     y = fitted(accuracies, *ends, log=False)
+    if min(accuracies) >= 0 and max(accuracies) <= 1:  # a share: there is nothing beyond all and none
+        y = replace(y, low=max(y.low, 0.0), high=min(y.high, 1.0))
     return fitted(times, gutter(y, number_text), width - 14), y
 
 

@@ -12,7 +12,9 @@ from edgewright.benchmarks.report.plots.lettering import text_width
 from edgewright.benchmarks.report.plots.scales import Scale, fitted
 from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, Shape, absent
 
-_ARMS: tuple[tuple[Shape, str, str], ...] = (
+_Look = tuple[Shape, str, str]
+"""Shape, ``f`` for full or ``h`` for hollow, and colour."""
+_ARMS: tuple[_Look, ...] = (
     ("circle", "h", "6"),
     ("circle", "f", "1"),
     ("triangle", "f", "2"),
@@ -74,7 +76,7 @@ def run_order(
     x = Scale(min(orders) - 0.6, max(orders) + 0.6, min(left, width * 0.3), width - 6.0)
     y_axis(drawing, y, x.start, x.end, time_text)
     for place, arm in enumerate(arms):
-        _arm(drawing, [run for run in runs if run.arm == arm], place, x, y)
+        _arm(drawing, [run for run in runs if run.arm == arm], _look(place, len(arms)), x, y)
     end = _draw_lanes(drawing, lanes, x, bottom)
     if not lanes:
         drawing.text(x.start, end + 14, "no run was flagged, voided or throttled", "ew-m", room=x.end - x.start)
@@ -90,7 +92,7 @@ def run_order(
 def _legend(runs: Sequence[RunMark], arms: Sequence[str]) -> list[tuple[str, str]]:
     entries = []
     for place, arm in enumerate(arms):
-        shape, look, colour = _ARMS[min(place, len(_ARMS) - 1)]
+        shape, look, colour = _look(place, len(arms))
         counted = [run.median_ns for run in runs if run.arm == arm and run.median_ns is not None and not run.voided]
         words = f"{arm}: median of {len(counted)} runs {time_text(median(counted))}" if counted else f"{arm}: no run"
         entries.append((f"{shape} ew-{look}{colour}", words))
@@ -99,8 +101,12 @@ def _legend(runs: Sequence[RunMark], arms: Sequence[str]) -> list[tuple[str, str
     return entries
 
 
-def _arm(drawing: Drawing, runs: Sequence[RunMark], place: int, x: Scale, y: Scale) -> None:
-    shape, look, colour = _ARMS[min(place, len(_ARMS) - 1)]
+def _look(place: int, arms: int) -> _Look:
+    return _ARMS[min(place if arms > 1 else 1, len(_ARMS) - 1)]
+
+
+def _arm(drawing: Drawing, runs: Sequence[RunMark], arm_look: _Look, x: Scale, y: Scale) -> None:
+    shape, look, colour = arm_look
     ordered = sorted((run for run in runs if run.median_ns is not None), key=lambda run: run.order)
     counted = [(run.order, run.median_ns) for run in ordered if not run.voided and run.median_ns is not None]
     if counted:

@@ -82,15 +82,31 @@ class Drawing:
             self.polyline(corners, css, closed=True, hover=hover)
 
     def text(
-        self, x: float, y: float, words: str, css: str = "", *, anchor: Anchor = "start", room: float | None = None
+        self,
+        x: float,
+        y: float,
+        words: str,
+        css: str = "",
+        *,
+        anchor: Anchor = "start",
+        room: float | None = None,
+        hover: str = "",
     ) -> None:
         """Words on a base line, cut to ``room`` pixels; a cut text has the whole of it on hovering."""
         size = {"ew-b": BOLD, "ew-s": SMALL}.get(css.partition(" ")[0], SIZE)
         shown = plain(words) if room is None else elided(words, room, size)
         attributes = f'x="{number(x)}" y="{number(y)}"' + (f' text-anchor="{anchor}"' if anchor != "start" else "")
-        hover = words if shown != plain(words) else ""
+        whole = hover or (words if shown != plain(words) else "")
         opening = f'<text class="{css}" {attributes}>' if css else f"<text {attributes}>"
-        self._parts.append(f"{opening}{escape(shown)}{_hover(hover)}</text>")
+        self._parts.append(f"{opening}{escape(shown)}{_hover(whole)}</text>")
+
+    def label(self, x: float, middle: float, words: str, room: float) -> None:
+        """What a row is called, in one line or two, around ``middle``; a name that two cannot hold is cut."""
+        lines = wrapped(words, room, most=2)
+        is_cut = " ".join(lines) != plain(words)
+        for place, line in enumerate(lines):
+            y = middle + 4 + 14 * (place - (len(lines) - 1) / 2)
+            self.text(x, y, line, hover=words if is_cut else "")
 
     def remark(self, x: float, y: float, words: str, room: float) -> None:
         """Words on paper of their own, so that no line shows through them."""

@@ -24,6 +24,7 @@ def test_the_end_of_a_name_is_kept_longer() -> None:
 
 def test_a_name_of_a_million_letters_is_cut_at_once() -> None:
     assert text_width(elided("a" * 10**6, 100)) <= 100
+    assert len(wrapped("a " * 10**6, 300)) == 6
 
 
 @given(ANY, st.floats(40, 400))

@@ -60,6 +60,15 @@ def test_a_missing_figure_is_named_and_not_drawn(width: int) -> None:
     assert not re.search("there:|blind:", words)
 
 
+def test_a_share_has_no_ticks_beyond_all_and_none() -> None:
+    svg = pareto([ParetoPoint("a", 1 * MS, 1.0, 1), ParetoPoint("b", 2 * MS, 0.97, 1)], CAPTION)
+    ticks = [
+        e.text or "" for e in ET.fromstring(svg).iter() if e.get("class") == "ew-s" and e.get("text-anchor") == "end"
+    ]
+    assert "1" in ticks
+    assert all(float(tick) <= 1 for tick in ticks)
+
+
 LABELLED = st.builds(
     ParetoPoint, st.text("abcdef /", min_size=1, max_size=40), st.floats(1, 9), st.floats(0, 1), st.integers(1, 99)
 )

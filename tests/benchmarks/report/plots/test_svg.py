@@ -23,6 +23,15 @@ def test_a_cut_text_has_the_whole_on_hovering_and_an_uncut_one_has_nothing() -> 
     assert len(short) == 0
 
 
+def test_a_label_takes_two_lines_before_it_is_cut() -> None:
+    drawing = Drawing(400)
+    drawing.label(0, 20, "resnet native/onnxruntime int8", 190)
+    drawing.label(0, 60, "/backbone/layer4/layer4.1/conv2/Conv", 120)
+    first, second, cut = ET.fromstring(drawing.svg(Caption("k", "t", "d"), 90))[2:]
+    assert [first.text, second.text] == ["resnet native/onnxruntime", "int8"]
+    assert cut[0].text == "/backbone/layer4/layer4.1/conv2/Conv"
+
+
 def test_markup_in_words_stays_words() -> None:
     drawing = Drawing(900)
     drawing.text(0, 10, "<script>alert('1' & \"2\")</script>")
