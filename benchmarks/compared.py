@@ -20,7 +20,7 @@ from edgewright.benchmarks.gate.findings import Failure
 from edgewright.benchmarks.gate.latency import minimum_detectable_effect
 from edgewright.benchmarks.pairing import Session, guarded, run_session
 from edgewright.benchmarks.protocol import Protocol
-from edgewright.benchmarks.record import AccuracyFound, Comparison, Record, Status
+from edgewright.benchmarks.record import AccuracyFound, Comparison, Energy, Record, Status
 from edgewright.benchmarks.summary import confidence_95, protocol_used, run_medians, summarise
 from edgewright.core.workdir import working_folder
 
@@ -177,6 +177,8 @@ def _compared(session: Session, duel: Duel, scored: Callable[[], PairedScores | 
         status=_status(duel, problems),
         notes=(*problems, *duel.shaky, *duel.judging.notes, *_slowed(duel.pairing)),
         comparison=_comparison(duel, base),
+        side=tuple(one for one in duel.series.readings if one.arm is not None),
+        energy=Energy(None, "a session of pairs reads no energy: bench a bundle by itself with --preset standard"),
         created=now(),
     )
     return Compared(

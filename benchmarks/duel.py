@@ -9,10 +9,12 @@ from typing import Literal
 
 from edgewright.backends import Artifact
 from edgewright.benchmarks.gate.latency import DELTA, PairedTest, paired_test
+from edgewright.benchmarks.machine import choose_cpus
 from edgewright.benchmarks.measuring import Children, Question, Warmth, digest_of_samples, problems_of
 from edgewright.benchmarks.preparing import Judging, Prepared, dataset_for, few_inputs, inputs_of, judging, prepare
 from edgewright.benchmarks.protocol import MOST_ATTEMPTS, Protocol
 from edgewright.benchmarks.record import Memory, Run, Verdict, VoidedRun
+from edgewright.benchmarks.side import SideSeries
 from edgewright.benchmarks.summary import run_medians
 from edgewright.core.budget import DEFAULT_MAX_DROP
 from edgewright.core.bundle import Bundle
@@ -78,6 +80,8 @@ class Duel:
     judging: Judging
     samples: list[Feeds]
     source: str
+    series: SideSeries
+    """Clocks and temperatures of the whole session."""
     voided: list[VoidedRun] = field(default_factory=list)
     order: int = 0
     verdict: Verdict | None = None
@@ -149,6 +153,7 @@ def open_duel(pairing: Pairing, folder: Path, protocol: Protocol, log: Callable[
         if digest_of_samples(theirs) == digest_of_samples(samples):
             answers["base"] = base_expected
     sides: dict[ArmName, Side] = {}
+    series: SideSeries | None = None
     for arm in ARMS:
         ready = prepare(both[arm], pairing.threads, trust_native_code=pairing.trust_native_code)
         place = folder / arm
@@ -165,8 +170,10 @@ def open_duel(pairing: Pairing, folder: Path, protocol: Protocol, log: Callable[
             busy_wait=pairing.slowdown if arm == "new" else 0.0,
             log=log,
         )
-        sides[arm] = Side(ready, artifact, Children(question, place, arm))
-    return Duel(pairing, sides, judge_, samples, source, shaky=tuple(few_inputs(samples)))
+        series = series or SideSeries(choose_cpus(ready.target.threads))
+        sides[arm] = Side(ready, artifact, Children(question, place, arm, series))
+    assert series is not None
+    return Duel(pairing, sides, judge_, samples, source, series, shaky=tuple(few_inputs(samples)))
 
 
 def _require_alike(pairing: Pairing) -> None:

@@ -67,15 +67,16 @@ def run_session(
     failures: list[Failure] = []
     machine = this_machine()
     duels: list[Duel] = []
-    with ExitStack() as locks:
+    with ExitStack() as held:
         for index, pairing in enumerate(pairings):
             place = folder / str(index)
             place.mkdir()
             duel = guarded(failures, pairing, partial(open_duel, pairing, place, protocol, log))
             duels += [] if duel is None else [duel]
         for device in sorted({duel.sides["new"].ready.device for duel in duels}):
-            locks.enter_context(timing_lock(device, log))
+            held.enter_context(timing_lock(device, log))
         for number, duel in enumerate(duels):
+            held.enter_context(duel.series)
             progress(f"warming up {duel.pairing.subject}", _WARMING * number / len(duels))
             duel.shaky += tuple(disturbances(machine, duel.sides["new"].ready.target.threads))
         duels = _through(duels, failures, Duel.warm_up)
