@@ -117,7 +117,7 @@ def _scales(
 ) -> tuple[Scale, Scale]:
     times = [v for one in placed for v in (one.p50, *(one.point.p50_ci95 or ()))]
     accuracies = [v for one in placed for v in (one.accuracy, *(one.point.accuracy_ci95 or ()))]
-    ends = (bottom - 14, top + 14) if higher_is_better else (top + 14, bottom - 14)
+    ends = (bottom - 28, top + 28) if higher_is_better else (top + 28, bottom - 28)  # room for labels
     y = fitted(accuracies, *ends, log=False)
     if min(accuracies) >= 0 and max(accuracies) <= 1:  # a share: there is nothing beyond all and none
         y = replace(y, low=max(y.low, 0.0), high=min(y.high, 1.0))
