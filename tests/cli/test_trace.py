@@ -30,7 +30,7 @@ def traced(run_cli: RunCli, words: list[str | Path], out: Path) -> tuple[Trace, 
     done = run_cli(*words, "-o", out, "--trace", "--json")
     assert done.returncode == 0, done.stderr
     (report,) = json.loads(done.stdout)["targets"]
-    assert report["notes"][-1].startswith("traced ")
+    assert report["notes"][0].startswith("traced ")
     (trace,) = read_traces(out.with_suffix(".record.json"))
     return trace, done.stderr
 

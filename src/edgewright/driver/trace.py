@@ -40,7 +40,7 @@ def traced(job: Job, winner: Winner, report: TargetReport) -> TargetReport:
         line = f"not traced, by a fault of ours: {type(error).__name__}: {str(error)[:200]}"
     else:
         line = f"traced {len(trace.steps)} steps and {len(trace.layers)} layers into {path.name}"
-    return replace(report, notes=(*report.notes, line))
+    return replace(report, notes=(line, *report.notes))
 
 
 def make_trace(job: Job, winner: Winner, bundle_sha256: str) -> Trace:
@@ -59,6 +59,8 @@ def make_trace(job: Job, winner: Winner, bundle_sha256: str) -> Trace:
         notes.append(f"{lane.target.name} takes the torch form: no pass ran, and its layers are not known")
     if not lane.presence.timed:
         notes.append(f"no times: {lane.presence.reason}")
+    else:
+        notes.append("steps are timed one after the other: a few percent between two can be the machine's")
     if lane.presence.mark == "host-proxy" and job.sets is not None:
         notes.append("accuracies are this machine's in the target's place (host-proxy)")
     if job.sets is None:

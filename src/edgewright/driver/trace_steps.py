@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from edgewright.backends import Artifact
 from edgewright.benchmarks.protocol import PRESETS
 from edgewright.benchmarks.trace import StepKind, TraceStep
+from edgewright.compiler.computation import computation_digest
 from edgewright.core.errors import EdgewrightError, EngineError
-from edgewright.core.model import Model
+from edgewright.core.model import Model, OnnxModel
 from edgewright.driver.conclude import Winner
 from edgewright.driver.job import Job
 from edgewright.driver.latency import PRESET, measured
@@ -47,14 +48,14 @@ def trace_steps(job: Job, winner: Winner, on_the_way: Sequence[Waypoint]) -> tup
         left = (time.monotonic() - began) / place * (len(todo) - place) if place else 0.0
         log(f"  trace: {after} ({place + 1} of {len(todo)}{f', about {_shown(left)} left' if place else ''})")
         if model is None:
-            steps.append(meter.step(name, kind, built.artifact))
+            steps.append(meter.step(name, kind, built.artifact, _engine_computation(winner)))
             continue
         try:
             artifact = lane.workshop.lowered(model, target)
         except EdgewrightError as error:
             steps.append(TraceStep(name, kind, None, None, None, note=f"cannot be built as it is: {error.problem}"))
             continue
-        steps.append(meter.step(name, kind, artifact))
+        steps.append(meter.step(name, kind, artifact, _computation(model)))
         for file in artifact.files:
             (artifact.folder / file).unlink(missing_ok=True)
     return tuple(steps)
@@ -62,19 +63,26 @@ def trace_steps(job: Job, winner: Winner, on_the_way: Sequence[Waypoint]) -> tup
 
 @dataclass
 class _Meter:
-    """Measures engines as the shipped one is; the same bytes are measured once."""
+    """Measures engines as the shipped one is.
+
+    What is the same computation, but for names, is measured once: timed again it would differ by the machine's mood.
+    """
 
     job: Job
     winner: Winner
     _known: dict[str, TraceStep] = field(default_factory=dict)
 
-    def step(self, name: str, kind: StepKind, artifact: Artifact) -> TraceStep:
-        key = _content(artifact)
-        if key in self._known:
-            same = self._known[key]
-            return replace(same, name=name, kind=kind, note=same.note or f"the same engine as: {same.name}")
-        self._known[key] = self._measured(name, kind, artifact)
-        return self._known[key]
+    def step(self, name: str, kind: StepKind, artifact: Artifact, computation: str) -> TraceStep:
+        keys = [_content(artifact), *([computation] if computation else [])]
+        same = next((self._known[key] for key in keys if key in self._known), None)
+        if same is None:
+            found = self._measured(name, kind, artifact)
+        else:
+            size = None if artifact.pending else artifact.size_bytes
+            note = same.note or f"the same computation as: {same.name}"
+            found = replace(same, name=name, kind=kind, size_bytes=size, note=note)
+        self._known.update(dict.fromkeys(keys, same or found))
+        return found
 
     def _measured(self, name: str, kind: StepKind, artifact: Artifact) -> TraceStep:
         notes: list[str] = []
@@ -111,6 +119,17 @@ class _Meter:
             raise EngineError(f"no time: the measurement is invalid: {'; '.join(record.notes)}", "Compile again.")
         p50 = record.summary.percentiles["p50"]
         return p50.value, p50.ci95, ["the warm-up never settled"] if record.status == "unsteady" else []
+
+
+def _computation(model: Model, precision: str = "fp32") -> str:
+    """Equal for models that engines of equal speed and answers are made of; empty where that cannot be told."""
+    return f"{computation_digest(model)} {precision}" if isinstance(model, OnnxModel) else ""
+
+
+def _engine_computation(winner: Winner) -> str:
+    """That of the engine shipped."""
+    workshop, built = winner.contender.lane.workshop, winner.contender.trial.built
+    return "" if workshop.program is not None else _computation(built.model, workshop.hint(built.choice))
 
 
 def _content(artifact: Artifact) -> str:

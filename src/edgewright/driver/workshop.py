@@ -71,8 +71,7 @@ class Workshop:
             model, second = run_pipeline(late, start, replace(self.site, target=target))
             assert isinstance(model, OnnxModel)
             _require_quantised(choice, model, second)
-            hint = choice.hint if choice.hint in self.target.hinted_precisions else "fp32"
-            artifact = self.lowered(model, target, hint)
+            artifact = self.lowered(model, target, self.hint(choice))
             self._built[choice.digest] = Built(choice, model, passes, (*first, *second), artifact)
         return self._built[choice.digest]
 
@@ -80,6 +79,10 @@ class Workshop:
         """What the backend makes of the torch form."""
         artifact = self.lowered(program, self.target, choice.hint)
         return Built(choice, self.site.original, (), (), artifact)
+
+    def hint(self, choice: Choice) -> str:
+        """What the runtime is told to compute in where the graph says float32."""
+        return choice.hint if choice.hint in self.target.hinted_precisions else "fp32"
 
     def lowered(self, model: Model, target: Target, precision: str = "fp32") -> Artifact:
         """The engine of ``model`` as it is, in a folder of its own; built here where that is possible.
