@@ -144,31 +144,34 @@ def _by_schedule(subject: Subject, told: Plan, kept: Kept) -> Mapping[str, objec
     """
     assert told.rate_per_s is not None
     due = arrivals(told.scenario, told.rate_per_s, told.inferences, told.seconds, told.seed).tolist()
-    service = Series(told.windows, 1)
-    responses: list[int] = []
+    served: list[tuple[int, int, int]] = []
     device: list[int] = []
     busy = 0
     begin = time.perf_counter_ns()
     for offset in due:
         arrival = begin + offset
         start = _wait_until(arrival)
-        if is_cut(start - begin, due[-1], len(responses), told.inferences):
+        if is_cut(start - begin, due[-1], len(served), told.inferences):
             break
         took, sample, answer = subject.timed(1)
-        responses.append(time.perf_counter_ns() - arrival)
+        done = time.perf_counter_ns()
+        served.append((done - arrival, took, done))
         if subject.session.device_ns is not None:
             device.append(subject.session.device_ns)
-        service.add(took)
-        kept.offer(len(responses), sample, answer)
+        kept.offer(len(served), sample, answer)
         busy += time.perf_counter_ns() - start
+    span = time.perf_counter_ns() - begin
+    service = Series(told.windows, 1, begin)
+    for _, took, done in served:  # only now: the median of a full window would make the next sample wait
+        service.add(took, done)
     return {
-        "ns": responses,
+        "ns": [response for response, _, _ in served],
         "service_ns": service.times,
         "window_medians": service.medians,
         "device_ns": device or None,
         "busy_ns": busy,
-        "unserved": len(due) - len(responses),
-        "span_ns": time.perf_counter_ns() - begin,
+        "unserved": len(due) - len(served),
+        "span_ns": span,
     }
 
 

@@ -13,23 +13,29 @@ from edgewright.benchmarks.statistics import drift
 
 
 class Series:
-    """Times collected one by one, and the medians of their windows."""
+    """Times collected one by one, and the medians of their windows.
 
-    def __init__(self, windows: Windows, inner: int) -> None:
+    Args:
+        windows: what makes one.
+        inner: inferences in each time.
+        since: when the first window began; None is now.
+    """
+
+    def __init__(self, windows: Windows, inner: int, since: int | None = None) -> None:
         self.times: list[int] = []
         self.medians: list[float] = []
         self._windows, self._inner = windows, inner
-        self._begin, self._since = 0, time.perf_counter_ns()
+        self._begin, self._since = 0, time.perf_counter_ns() if since is None else since
 
-    def add(self, took: int) -> bool:
-        """Takes a time; true when it filled a window."""
+    def add(self, took: int, done: int | None = None) -> bool:
+        """Takes a time, which was over at ``done`` or now; true when it filled a window."""
         self.times.append(took)
-        now = time.perf_counter_ns()
+        now = time.perf_counter_ns() if done is None else done
         inferences = (len(self.times) - self._begin) * self._inner
         if not self._windows.is_full(inferences, (now - self._since) / 1e9):
             return False
         self.medians.append(statistics.median(self.times[self._begin :]) / self._inner)
-        self._begin, self._since = len(self.times), time.perf_counter_ns()
+        self._begin, self._since = len(self.times), time.perf_counter_ns() if done is None else done
         return True
 
 

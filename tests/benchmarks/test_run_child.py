@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from edgewright.benchmarks import _series, protocol
-from edgewright.benchmarks._series import batch_size, is_steady
+from edgewright.benchmarks._series import Series, batch_size, is_steady
 from edgewright.benchmarks._subject import peak_memory
 from edgewright.benchmarks.nvml import Clocks
 from edgewright.benchmarks.protocol import PRESETS, Preset, WarmUp, Windows, protocol_named
@@ -43,6 +43,20 @@ def test_windows() -> None:
     assert not windows.is_full(1000, 0.1)
     assert windows.is_full(20, 0.2)
     assert windows.is_full(3, 2.0)  # a slow model
+
+
+def test_a_series_of_stamps_has_the_windows_they_would_have_filled() -> None:
+    series = Series(Windows(2, 0.0, 9.0), 1, since=0)
+    filled = [series.add(took, done) for took, done in ((10, 10), (20, 40), (30, 80), (50, 200), (1, 300))]
+    assert filled == [False, True, False, True, False]
+    assert series.medians == [15.0, 40.0]
+    by_time = Series(Windows(1, 100e-9, 9.0), 1, since=0)
+    assert [by_time.add(took, done) for took, done in ((10, 60), (20, 120), (30, 180), (50, 230))] == [
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_presets_split_over_runs_with_a_floor_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
