@@ -176,8 +176,8 @@ def _baseline(entry: Table) -> Baseline:
     record = entry.table("record", required=True)
     subject, machine = record.table("subject", required=True), record.table("machine", required=True)
     medians = entry.numbers("run_medians_ns")
-    if any(one <= 0 for one in medians):
-        entry.complain("run_medians_ns", "has a time that is not positive")
+    if not medians or any(one <= 0 for one in medians):
+        entry.complain("run_medians_ns", "has no times, or one that is not positive")
     gpu = machine.text("gpu") if machine.has("gpu") else ""
     words = [machine.text("cpu"), f"{machine.count('cores')} cores", gpu, machine.text("identity")[:8]]
     return Baseline(

@@ -171,7 +171,7 @@ def _stored_remedy(test: UnpairedTest, verdict: Verdict) -> str:
     if verdict == "regressed":
         return f"{strong} See what was compiled differently with 'edgewright inspect'."
     if not test.can_reject or test.ci95 is None:
-        return f"So few runs tell nothing: take --preset quick or longer, here and for the baseline. {strong}"
+        return f"So few runs tell nothing: take --preset standard or longer, here and for the baseline. {strong}"
     return (
         f"Stored figures pass below {1 + test.most:.3g} and fail above {test.slower_than:.3g} only. {strong}"
         f" At most {LOOKS[-1].pairs} pairs are run."

@@ -13,8 +13,8 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
-from edgewright.benchmarks import pairing, protocol
-from edgewright.benchmarks.gate import latency
+from edgewright.benchmarks import duel, pairing, protocol
+from edgewright.benchmarks.gate import latency, session
 from edgewright.benchmarks.gate.latency import Look
 from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
 from edgewright.cli import main
@@ -95,7 +95,7 @@ def own_lock(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Presets of a moment, any engine warm at once, three pairs: what is tested here is words, not figures."""
+    """Presets of a moment, any engine warm at once, two pairs: what is tested here is words, not figures."""
     monkeypatch.setattr(protocol, "LEAST_RUN_SECONDS", 0.05)
     presets = MappingProxyType({"quick": Preset("quick", 64, 0.1, 3)})
     monkeypatch.setattr(protocol, "PRESETS", presets)
@@ -107,7 +107,9 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("bench", "pairing"):
         monkeypatch.setattr(f"edgewright.benchmarks.{module}.protocol_named", named)
     for owner in (latency, pairing):
-        monkeypatch.setattr(owner, "LOOKS", (Look(2, 0.004), Look(3, 0.006)))
+        monkeypatch.setattr(owner, "LOOKS", (Look(1, 0.004), Look(2, 0.006)))
+    for module in (duel, session):
+        monkeypatch.setattr(module, "MEMORY_PROCESSES", 1)
 
 
 @pytest.mark.usefixtures("short")
@@ -144,8 +146,8 @@ def test_folders_against_folders_in_every_format(
     assert markdown.startswith("## Edgewright gate: regressed")
     assert (tmp_path / "summary.md").read_text() == markdown
     record = json.loads((tmp_path / "new" / "same.record.json").read_text())["records"][0]
-    assert record["comparison"]["pairs"] == 3
-    assert len(record["runs"]) == 6
+    assert record["comparison"]["pairs"] == 2
+    assert len(record["runs"]) == 4
 
 
 @pytest.mark.usefixtures("short")
