@@ -10,7 +10,7 @@ from edgewright.benchmarks.report.data import HistoryShown, RunFound, Variant
 from edgewright.benchmarks.report.detail import Detail
 from edgewright.benchmarks.report.plots import Caption
 from edgewright.benchmarks.report.results import ratios_table
-from edgewright.benchmarks.report.wording import TimeUnit, share
+from edgewright.benchmarks.report.wording import share
 
 _THROTTLED = ("throttle", "clock", "stolen")
 _COMPARE = "edgewright bench BUNDLE --against BASELINE"
@@ -114,9 +114,9 @@ def _series(one: Variant, label: str) -> plots.LatencySeries:
     )
 
 
-def run_orders(variants: Sequence[Variant], labels: Mapping[str, str], unit: TimeUnit, detail: Detail) -> Section:
+def run_orders(variants: Sequence[Variant], labels: Mapping[str, str], detail: Detail) -> Section:
     """The runs of each session in their order; one fold a variant."""
-    folds = [_run_order(one, labels[one.key], unit, detail) for one in variants if one.session and one.session.runs]
+    folds = [_run_order(one, labels[one.key], detail) for one in variants if one.session and one.session.runs]
     if not folds:
         return _absent("runs", "Runs in their order", "No record with runs was given.", _BENCH)
     lead = (
@@ -126,7 +126,7 @@ def run_orders(variants: Sequence[Variant], labels: Mapping[str, str], unit: Tim
     return Section("runs", "Runs in their order", tuple(folds), lead)
 
 
-def _run_order(one: Variant, label: str, unit: TimeUnit, detail: Detail) -> Fold:
+def _run_order(one: Variant, label: str, detail: Detail) -> Fold:
     session = one.session
     assert session is not None
     voided = tuple(plots.RunMark(order, "", None, voided=reason) for order, reason in session.voided)
@@ -140,7 +140,7 @@ def _run_order(one: Variant, label: str, unit: TimeUnit, detail: Detail) -> Fold
         parts.append(f"they vary by {share(session.run_cv)}")
     if session.drift_pct is not None:
         parts.append(f"largest drift {session.drift_pct:.2g} %")
-    caption = Caption(f"runs-{one.key}", f"Run medians, {label}", f"{', '.join(parts)}. In {unit.name}.")
+    caption = Caption(f"runs-{one.key}", f"Run medians, {label}", f"{', '.join(parts)}.")
     side = _side(one) if detail.side else ()
     plot = Plot(
         caption,

@@ -27,7 +27,7 @@ def page_of(data: ReportData, detail: Detail = LEVELS[0]) -> Page:
         tradeoff(variants, named),
         ratios(variants, named),
         distributions(variants, named),
-        run_orders(variants, named, unit, detail),
+        run_orders(variants, named, detail),
         waterfalls(variants, named, unit, detail),
         layer_sections(variants, named, unit, detail),
         class_sections(variants, named, detail),
