@@ -112,7 +112,9 @@ def agrees(shown: str, real: str) -> bool:
 
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "FORCE_COLOR")}
+    # A page that runs pytest must not take itself for a worker of the one that runs this.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    env = {name: value for name, value in kept.items() if name not in ("PYTHONPATH", "FORCE_COLOR")}
     env |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
         "XDG_CACHE_HOME": str(folder / ".cache"),

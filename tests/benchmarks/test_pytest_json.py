@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -199,7 +200,8 @@ def test_a_file_of_somebodys_own_benchmarks_is_read(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-json=whole.json"]
     command += ["--benchmark-storage=file://saved", "--benchmark-save=stats"]
-    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=120)
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    subprocess.run(command, cwd=tmp_path, env=outside, capture_output=True, check=True, timeout=120)
     (saved,) = (tmp_path / "saved").glob("*/*.json")
     for path, has_data in ((tmp_path / "whole.json", True), (saved, False)):
         found = {one.name: one for one in read_pytest_benchmark(path).benchmarks}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -46,6 +47,8 @@ def test_latency(edgewright_bench, tiny):
     Path("record.json").write_text(json.dumps(record.to_json()))
 """
 ALONE = ("-p", "no:benchmark")
+# pytest-benchmark disables itself in a process that is a worker of pytest-xdist, as this one may be.
+OUTSIDE = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 
 
 @pytest.fixture
@@ -62,7 +65,7 @@ def run(
     """Runs a file of tests by pytest with warnings as errors, and holds it to these outcomes."""
     (folder / "test_device.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", errors, *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, cwd=folder, env=OUTSIDE, capture_output=True, text=True, timeout=200, check=False)
     shown = done.stdout + done.stderr
     found = {word: int(count) for count, word in re.findall(r"(\d+) (passed|skipped|failed|errors?|warnings?)", shown)}
     wanted = {"passed": passed, "skipped": skipped, "failed": failed}
