@@ -168,6 +168,7 @@ def _compared(session: Session, duel: Duel, scored: Callable[[], PairedScores | 
             duel.samples,
             duel.source,
             pinned=new.children.plan.cpus is not None,
+            cpus=new.children.plan.cpus,
         ),
         runs=tuple(sorted((*new.runs, *base.runs), key=lambda run: run.order)),
         voided=tuple(duel.voided),

@@ -13,7 +13,6 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,20 +21,12 @@ from edgewright.benchmarks.protocol import CPU_CLOCK_DROP_LIMIT
 from edgewright.benchmarks.record import SideReading
 
 EVERY_S = 1.0
+_CLOCKS_PER_READING = 4
+"""The clock is looked at more often than it is kept, so that the short runs of pairs can be judged by it too."""
 _FEWEST = 4
-"""Readings of a run below which nothing is concluded from its clock."""
+"""Looks at the clock of a run below which nothing is concluded from it."""
 _COLDEST_C, _HOTTEST_C = -50.0, 150.0
 """Sensors that are switched off report figures beyond these."""
-
-
-@dataclass(frozen=True)
-class _Stamped:
-    ns: int
-    """Of ``perf_counter_ns``, which parent and children read alike."""
-    reading: SideReading
-    real_clock: bool
-    """Whether the kernel measures or sets the clock (``cpufreq``); what /proc/cpuinfo says in a virtual machine is a
-    constant or somebody else's clock."""
 
 
 class SideSeries:
@@ -57,7 +48,10 @@ class SideSeries:
         self._cpus = tuple(_allowed() if cpus is None else cpus)
         self._every_s, self._sys, self._proc = every_s, sys, proc
         self._began = time.perf_counter_ns()
-        self._stamped: list[_Stamped] = []
+        self._readings: list[SideReading] = []
+        self._clocks: list[tuple[int, float]] = []
+        """When (``perf_counter_ns``, which parent and children read alike), and what ``cpufreq`` said. /proc/cpuinfo is
+        no evidence: in a virtual machine it has a constant or somebody else's clock."""
         self._now: tuple[str, int] | None = None
         self._end = threading.Event()
         self._reader: threading.Thread | None = None
@@ -65,7 +59,7 @@ class SideSeries:
     @property
     def readings(self) -> tuple[SideReading, ...]:
         """So far, oldest first; none where the machine says nothing."""
-        return tuple(one.reading for one in self._stamped)
+        return tuple(self._readings)
 
     def __enter__(self) -> Self:
         if self.read():
@@ -91,26 +85,32 @@ class SideSeries:
 
     def read(self) -> bool:
         """Takes a reading now; False where the machine says nothing."""
-        clock, real = self._clock_mhz()
-        temperature = self._temperature_c()
+        clock, temperature = self.look(), self._temperature_c()
+        if clock is None:
+            clock = self._told_mhz()
         if clock is None and temperature is None:
             return False
-        now = time.perf_counter_ns()
         arm, order = self._now or (None, None)
-        seconds = round((now - self._began) / 1e9, 3)
-        self._stamped.append(_Stamped(now, SideReading(seconds, clock, temperature, arm, order), real))
+        seconds = round((time.perf_counter_ns() - self._began) / 1e9, 3)
+        self._readings.append(SideReading(seconds, clock, temperature, arm, order))
         return True
+
+    def look(self) -> float | None:
+        """Notes the clock now, the mean over the cores in MHz, as evidence; None where the kernel does not say."""
+        folder = self._sys / "devices/system/cpu"
+        found = [_number(folder / f"cpu{cpu}/cpufreq/scaling_cur_freq") for cpu in self._cpus]
+        kilohertz = [one for one in found if one is not None and one > 0]
+        if not kilohertz:
+            return None
+        self._clocks.append((time.perf_counter_ns(), round(statistics.fmean(kilohertz) / 1000, 1)))
+        return self._clocks[-1][1]
 
     def clock_fell(self, began_ns: int, ended_ns: int) -> str | None:
         """Why what ran between these moments is void: the clock of its cores fell for good; None where it did not.
 
         Single readings jump by several percent on a machine with turbo, so that halves are compared by their medians.
         """
-        clocks = [
-            one.reading.cpu_mhz
-            for one in list(self._stamped)
-            if began_ns <= one.ns <= ended_ns and one.real_clock and one.reading.cpu_mhz is not None
-        ]
+        clocks = [clock for moment, clock in list(self._clocks) if began_ns <= moment <= ended_ns]
         if len(clocks) < _FEWEST:
             return None
         half = len(clocks) // 2
@@ -120,19 +120,19 @@ class SideSeries:
         return f"the clock of its cores fell from {before:.0f} to {after:.0f} MHz"
 
     def _keep_reading(self) -> None:
-        while not self._end.wait(self._every_s):
-            self.read()
+        looks = 0
+        while not self._end.wait(self._every_s / _CLOCKS_PER_READING):
+            looks += 1
+            if looks % _CLOCKS_PER_READING == 0:
+                self.read()
+            else:
+                self.look()
 
-    def _clock_mhz(self) -> tuple[float | None, bool]:
-        """The mean over the cores, and whether the kernel itself knows it."""
-        folder = self._sys / "devices/system/cpu"
-        found = [_number(folder / f"cpu{cpu}/cpufreq/scaling_cur_freq") for cpu in self._cpus]
-        kilohertz = [one for one in found if one is not None and one > 0]
-        if kilohertz:
-            return round(statistics.fmean(kilohertz) / 1000, 1), True
+    def _told_mhz(self) -> float | None:
+        """The mean over the cores as /proc/cpuinfo has it."""
         told = self._cpuinfo()
         megahertz = [told[cpu] for cpu in self._cpus if cpu in told]
-        return (round(statistics.fmean(megahertz), 1) if megahertz else None), False
+        return round(statistics.fmean(megahertz), 1) if megahertz else None
 
     def _cpuinfo(self) -> dict[int, float]:
         """MHz by the number of the core, as x86 has it in /proc/cpuinfo; other machines say nothing there."""

@@ -91,6 +91,7 @@ def test_a_clock_that_falls_for_good_voids_the_run(
     tree({0: 800, 1: 800})
     for _ in range(5):
         side.read()
+    assert len(side.readings) == len(clocks) + 10
     found = side.clock_fell(begin, end)
     assert found is None if why is None else found is not None and why in found
 
@@ -103,6 +104,7 @@ def test_a_thread_reads_until_the_session_ends(tree: Tree, tmp_path: Path) -> No
             time.sleep(0.01)
     count = len(side.readings)
     assert count >= 4
+    assert len(side._clocks) >= 4 * (count - 1)  # the clock is looked at more often than it is kept
     time.sleep(0.05)
     assert len(side.readings) == count
     assert not any(thread.name == "side-series" for thread in threading.enumerate())
