@@ -113,6 +113,8 @@ class LayerTime:
     kind: str
     precision: str
     time_us: float
+    operators: tuple[str, ...] = ()
+    """Names of the model's nodes behind it, where the engine tells."""
 
 
 class Session(ABC):

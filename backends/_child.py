@@ -78,7 +78,8 @@ class _Server:
         if action == "profile":
             assert self._session is not None
             layers = self._session.profile(dict(arrays))
-            return {"layers": [[item.name, item.kind, item.precision, item.time_us] for item in layers]}, []
+            rows = [[one.name, one.kind, one.precision, one.time_us, list(one.operators)] for one in layers]
+            return {"layers": cast("Json", rows)}, []
         if action == "precisions":
             assert self._session is not None
             return {"precisions": dict(self._session.precisions(cast("list[str]", request["operators"])))}, []

@@ -97,8 +97,8 @@ class IsolatedSession(Session):
     def _profile(self, feeds: Feeds) -> list[LayerTime]:
         self._child.submit({"do": "profile"}, list(feeds.items()))
         answer, _ = self._child.receive("profiling one inference")
-        rows = cast("list[tuple[str, str, str, float]]", answer["layers"])
-        return [LayerTime(name, kind, precision, time_us) for name, kind, precision, time_us in rows]
+        rows = cast("list[tuple[str, str, str, float, list[str]]]", answer["layers"])
+        return [LayerTime(name, kind, precision, time, tuple(behind)) for name, kind, precision, time, behind in rows]
 
 
 def open_isolated(

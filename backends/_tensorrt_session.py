@@ -101,7 +101,7 @@ class EngineSession(Session):
             raise UnavailableError(f"{self._title} reports no times of layers", "Time the whole engine with bench.")
         known = {layer.name: layer for layer in self._layers()}
         return [
-            LayerTime(name, known[name].kind, known[name].precision, 1e3 * milliseconds)
+            LayerTime(name, known[name].kind, known[name].precision, 1e3 * milliseconds, known[name].nodes)
             if name in known
             else LayerTime(name, "unknown", "unknown", 1e3 * milliseconds)
             for name, milliseconds in profiler.times

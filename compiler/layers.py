@@ -85,6 +85,14 @@ def operator_names(model: OnnxModel) -> dict[str, str]:
     return {**values, **nodes}
 
 
+def main_operator(model: OnnxModel, names: Sequence[str]) -> str | None:
+    """Of the nodes that are fused into one kernel, the one that multiplies, else the first; None for no node."""
+    wanted = set(names)
+    found = [node for node in model.ir.graph if node.name in wanted]
+    anchors = [node for node in found if (one := OPERATORS.get(node.op_type)) and one.role is Role.ANCHOR]
+    return next((node.name for node in [*anchors, *found]), None)
+
+
 def made_for(model: OnnxModel, name: str, kind: str) -> str:
     """The nearest operator of the engine's ``kind`` at or before the node called ``name``, else that node itself.
 

@@ -153,8 +153,8 @@ def test_a_type_that_the_engine_does_not_have_is_found_before_a_byte_is_copied(
 def test_a_profile_joins_times_with_kinds_and_precisions(tmp_path: Path, version: str, driver: FakeDriver) -> None:
     with EngineSession(artifact(tmp_path, plan(version)), Cuda(driver)) as session:
         assert session.profile({"x": rows(1)}) == [
-            LayerTime("conv1 + relu", "CaskConvolution", "int8", 500.0),
-            LayerTime("last", "kgen", "fp16", 1500.0),
+            LayerTime("conv1 + relu", "CaskConvolution", "int8", 500.0, ("conv1", "relu")),
+            LayerTime("last", "kgen", "fp16", 1500.0, ("last",)),
         ]
         assert session.run({"x": rows(2)})["y"].shape == (2, 3)
 

@@ -13,7 +13,7 @@ from itertools import islice
 from edgewright.backends import LayerTime, open_isolated
 from edgewright.benchmarks.trace import LayerTrace
 from edgewright.compiler.layer_errors import LayerError, layer_errors
-from edgewright.compiler.layers import Layer, layers_of, made_for, operator_names
+from edgewright.compiler.layers import Layer, layers_of, made_for, main_operator, operator_names
 from edgewright.compiler.pass_base import Tunable
 from edgewright.core.errors import EdgewrightError
 from edgewright.core.model import OnnxModel
@@ -67,7 +67,7 @@ def _traced(layer: Layer, errors: dict[str, LayerError], times: dict[str, float]
         reasons.append("no error: the two cannot be compared (another shape, or not finite)")
     took = times.get(layer.name)
     if times and took is None:
-        reasons.append("no time: the engine reports no layer of that name")
+        reasons.append("no time of its own: the engine fuses it, or calls it otherwise")
     return LayerTrace(
         name=layer.name,
         op=layer.op,
@@ -140,6 +140,8 @@ def _times(job: Job, winner: Winner) -> tuple[dict[str, float], str]:
 
 def _owner(model: OnnxModel, names: dict[str, str], layer: LayerTime) -> str | None:
     """The operator that the engine's ``layer`` was made of; None for what the engine added, such as a reordering."""
+    if layer.operators:
+        return main_operator(model, layer.operators)
     if layer.name in names:
         return made_for(model, names[layer.name], layer.kind)
     fitting = [name for name in names if layer.name.startswith(name) and _BEHIND.fullmatch(layer.name[len(name) :])]

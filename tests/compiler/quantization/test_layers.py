@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgewright.compiler.layer_errors import layer_errors
-from edgewright.compiler.layers import Layer, layers_of, made_for, operator_names
+from edgewright.compiler.layers import Layer, layers_of, made_for, main_operator, operator_names
 from edgewright.compiler.passes.cast_half import CastHalf
 from edgewright.compiler.passes.dynamic_quantize import DynamicQuantize
 from edgewright.compiler.passes.static_quantize import StaticQuantize
@@ -150,3 +150,6 @@ def test_names_of_engines_lead_to_operators() -> None:
     assert made_for(model, "Relu_1", "Convolution") == "Conv_0", "fused, and called after the last of them"
     assert made_for(model, "Relu_1", "Subgraph") == "Relu_1"
     assert made_for(model, "Relu_1", "Relu") == "Relu_1"
+    assert main_operator(model, ["Add_5", "Conv_4", "Relu_6", "gone"]) == "Conv_4", "what multiplies is what takes time"
+    assert main_operator(model, ["Relu_6", "Add_5"]) == "Add_5"
+    assert main_operator(model, ["reformat"]) is None
