@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -59,6 +60,18 @@ def test_the_record() -> None:
     kinds += (record.Summary, record.Memory, record.AccuracyFound, Machine, Outliers, Percentile, GpuLimits, Clocks)
     kinds += (record.Energy, record.SideReading, record.Comparison)
     assert missing(names(*kinds), "record.md") == set()
+
+
+def test_gates() -> None:
+    """Every key that a file of gates may have, and every metric of a finding, stand on its page."""
+    from edgewright.benchmarks.gate.findings import GateReport, Metric
+    from edgewright.benchmarks.gate.limits import Gate
+
+    keys = names(Gate) - {"limits", "trust_native_code"}
+    limits = {"latency.max", "latency.max_regression", "latency.percentile", "latency.session_allowance"}
+    limits |= {"accuracy.max_drop", "size.max", "size.max_growth", "memory.max", "memory.max_growth"}
+    assert missing({*keys, *limits, *get_args(Metric)}, "gate.md") == set()
+    assert missing(GateReport(()).to_json().keys() - {"schema"}, "gate.md") == set()
 
 
 def test_presets() -> None:
