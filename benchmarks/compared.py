@@ -20,7 +20,8 @@ from edgewright.benchmarks.gate.findings import Failure
 from edgewright.benchmarks.gate.latency import minimum_detectable_effect
 from edgewright.benchmarks.pairing import Session, guarded, run_session
 from edgewright.benchmarks.protocol import Protocol
-from edgewright.benchmarks.record import AccuracyFound, Comparison, Energy, Record, Status
+from edgewright.benchmarks.readings import Energy
+from edgewright.benchmarks.record import AccuracyFound, Comparison, Record, Status
 from edgewright.benchmarks.summary import confidence_95, protocol_used, run_medians, summarise
 from edgewright.core.workdir import working_folder
 

@@ -21,7 +21,7 @@ from typing import Protocol, Self
 
 from edgewright.benchmarks.nvml import Nvml
 from edgewright.benchmarks.protocol import IDLE_SECONDS
-from edgewright.benchmarks.record import Energy
+from edgewright.benchmarks.readings import Energy
 
 Reading = tuple[int, float]
 """When (ns of ``perf_counter_ns``), and the joules counted since the counter was opened."""

@@ -25,7 +25,8 @@ from edgewright.benchmarks.protocol import (
     REPEAT_LIMIT,
     Protocol,
 )
-from edgewright.benchmarks.record import NO_ENERGY, Energy, Memory, Run, SampleKind, SideReading, VoidedRun
+from edgewright.benchmarks.readings import NO_ENERGY, Energy, SideReading
+from edgewright.benchmarks.record import Memory, Run, SampleKind, VoidedRun
 from edgewright.benchmarks.scenarios import batched
 from edgewright.benchmarks.side import SideSeries
 from edgewright.core.bundle.golden import write_samples

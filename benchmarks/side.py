@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from edgewright.benchmarks.protocol import CPU_CLOCK_DROP_LIMIT
-from edgewright.benchmarks.record import SideReading
+from edgewright.benchmarks.readings import SideReading
 
 EVERY_S = 1.0
 _CLOCKS_PER_READING = 4

@@ -51,14 +51,14 @@ def test_the_manifest() -> None:
 
 
 def test_the_record() -> None:
-    from edgewright.benchmarks import record
+    from edgewright.benchmarks import readings, record
     from edgewright.benchmarks.machine import Machine
     from edgewright.benchmarks.nvml import Clocks, GpuLimits
     from edgewright.benchmarks.statistics import Outliers, Percentile
 
     kinds = (record.Record, record.Subject, record.Target, record.ProtocolUsed, record.Run, record.VoidedRun)
     kinds += (record.Summary, record.Memory, record.AccuracyFound, Machine, Outliers, Percentile, GpuLimits, Clocks)
-    kinds += (record.Energy, record.SideReading, record.Comparison)
+    kinds += (readings.Energy, readings.SideReading, record.Comparison)
     assert missing(names(*kinds), "record.md") == set()
 
 

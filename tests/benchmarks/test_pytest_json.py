@@ -17,7 +17,8 @@ from pytest_benchmark.stats import Stats
 from edgewright.benchmarks.machine import this_machine
 from edgewright.benchmarks.pytest_json import stats_of, to_pytest_benchmark
 from edgewright.benchmarks.pytest_reading import from_pytest_benchmark, read_pytest_benchmark
-from edgewright.benchmarks.record import Comparison, ProtocolUsed, Record, Run, SideReading, Subject, Target
+from edgewright.benchmarks.readings import SideReading
+from edgewright.benchmarks.record import Comparison, ProtocolUsed, Record, Run, Subject, Target
 from edgewright.benchmarks.summary import summarise
 from edgewright.core.errors import BadInputError, IOFailureError
 from edgewright.core.jsontext import pretty
