@@ -21,6 +21,7 @@ NOT_SHIPPED = (
     "edgewright/benchmarks/peers",
     "edgewright/benchmarks/records",
     "edgewright/benchmarks/results",
+    "edgewright/benchmarks/studies",
 )
 FLOORS = ("core", "targets", "compiler", "backends", "benchmarks", "driver", "cli")
 
