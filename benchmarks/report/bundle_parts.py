@@ -85,7 +85,7 @@ def _compile_command(manifest: Manifest | None) -> tuple[str, ...]:
     if manifest.limits.max_bytes is not None:
         words += ["--max-size", f"{manifest.limits.max_bytes}B"]
     if manifest.accuracy is not None:
-        words += ["--data", "DATA", "--eval-data", "DATA", "--metric", manifest.accuracy.metric]
+        words += ["--data", "CALIBRATION", "--eval-data", "DATA", "--metric", manifest.accuracy.metric]
     return (shlex.join([*words, "-o", "AGAIN.ewb"]),)
 
 
@@ -95,6 +95,7 @@ def _bench_command(record: Loose | None) -> tuple[str, ...]:
     words = ["edgewright", "bench", "BUNDLE"]
     if preset := record.at("protocol").text("preset"):
         words += ["--preset", preset]
+    words += _scenario(record.at("protocol"))
     if threads := record.at("target").whole("threads"):
         words += ["--threads", str(threads)]
     if record.at("accuracy"):
@@ -104,3 +105,17 @@ def _bench_command(record: Loose | None) -> tuple[str, ...]:
         same = comparison.at("baseline").text("bundle_sha256") == record.at("subject").text("bundle_sha256")
         words += ["--self-test"] if same else ["--against", "BASELINE"]
     return (shlex.join(words),)
+
+
+def _scenario(protocol: Loose) -> list[str]:
+    """The options of a scenario other than the default."""
+    name, rate, batch = protocol.text("scenario"), protocol.number("rate_per_s"), protocol.whole("batch")
+    words = ["--scenario", name] if name not in ("", "single-stream") else []
+    if rate is not None:
+        words += ["--rate", f"{rate:g}"]
+    if batch is not None and batch > 1:
+        words += ["--batch", str(batch)]
+    seed = protocol.whole("seed")
+    if name == "server" and seed:
+        words += ["--seed", str(seed)]
+    return words

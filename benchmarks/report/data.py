@@ -118,6 +118,22 @@ class Session:
     bins: tuple[tuple[float, int], ...]
     """The middle of a bin in nanoseconds per inference, and how many of the subject's samples fell into it."""
     created: str
+    rate_per_s: float | None = None
+    """Samples that arrive in a second, in a scenario where they do."""
+    batch: int = 1
+    """Samples in one inference."""
+    unserved: int = 0
+    """Samples that were left when an overloaded run was cut."""
+
+    @property
+    def asked(self) -> str:
+        """How inferences were asked for; empty for one after the other, which is the rule."""
+        parts = [
+            "" if self.scenario == "single-stream" else self.scenario,
+            f"batches of {self.batch}" if self.batch > 1 else "",
+            f"{self.rate_per_s:.6g} a second" if self.rate_per_s is not None else "",
+        ]
+        return ", ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -206,9 +222,9 @@ class Variant:
     """Older records of the same bundle on the same machine that are not shown."""
 
     @property
-    def name(self) -> str:
-        """What the variant is called where several models may stand beside one another."""
-        return f"{self.model} {self.target} {self.precision}"
+    def asked(self) -> str:
+        """How its inferences were asked for, where that was not one after the other."""
+        return "" if self.session is None else self.session.asked
 
 
 @dataclass(frozen=True)

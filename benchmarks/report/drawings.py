@@ -18,16 +18,16 @@ _BENCH = "edgewright bench BUNDLE"
 
 
 def tradeoff(variants: Sequence[Variant], labels: Mapping[str, str]) -> Section:
-    """Accuracy over latency, a plot for each model and metric."""
-    groups: dict[tuple[str, str], list[Variant]] = {}
+    """Accuracy over latency, a plot for each model, metric and way of asking."""
+    groups: dict[tuple[str, str, str], list[Variant]] = {}
     for one in variants:
         if one.accuracy.metric:
-            groups.setdefault((one.model, one.accuracy.metric), []).append(one)
+            groups.setdefault((one.model, one.accuracy.metric, one.asked), []).append(one)
     found: list[Block] = []
-    for number, ((model, metric), members) in enumerate(groups.items(), 1):
+    for number, ((model, metric, asked), members) in enumerate(groups.items(), 1):
         drawable = [m for m in members if m.latency["p50"].value is not None and m.accuracy.found.value is not None]
         if drawable:
-            found.append(_pareto(number, model, metric, members, labels))
+            found.append(_pareto(number, ", ".join(part for part in (model, asked) if part), metric, members, labels))
     lead = "Faster is to the left; the line joins the variants that no other beats in both."
     if not found:
         text = "There is no variant with both a latency and an accuracy."
@@ -35,7 +35,7 @@ def tradeoff(variants: Sequence[Variant], labels: Mapping[str, str]) -> Section:
     return Section("tradeoff", "Accuracy and latency", tuple(found), lead)
 
 
-def _pareto(number: int, model: str, metric: str, members: Sequence[Variant], labels: Mapping[str, str]) -> Plot:
+def _pareto(number: int, whose: str, metric: str, members: Sequence[Variant], labels: Mapping[str, str]) -> Plot:
     points = tuple(
         plots.ParetoPoint(
             label=labels[one.key],
@@ -49,7 +49,7 @@ def _pareto(number: int, model: str, metric: str, members: Sequence[Variant], la
         )
         for one in members
     )
-    title = f"{metric} over p50 latency" + (f", {model}" if model else "")
+    title = f"{metric} over p50 latency" + (f", {whose}" if whose else "")
     caption = Caption(
         f"pareto-{number}",
         title,

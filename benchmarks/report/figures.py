@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgewright.benchmarks.report.data import Accuracy, Figure, VariantStatus
+from edgewright.benchmarks.report.data import Accuracy, Figure, Interval, VariantStatus
 from edgewright.benchmarks.report.loose import Loose
 from edgewright.benchmarks.statistics import SAMPLE_FLOORS
 from edgewright.core.bundle import Accuracy as Proof
@@ -49,7 +49,7 @@ def figures_of(record: Loose | None, status: VariantStatus, reason: str) -> Figu
     return Figures(
         latency=latency,
         upper_99=bounds,
-        throughput=_or(summary.number("throughput"), absent),
+        throughput=_or(summary.number("throughput"), absent, summary.interval("throughput_ci95")),
         first=_or(summary.number("first_ns"), absent),
         load=_or(summary.number("load_ns"), absent),
         memory=_or(record.at("memory").number("hundredth_bytes"), "the system does not say how much memory it took"),
@@ -126,5 +126,5 @@ def _bound(found: Loose | None) -> float | None:
     return None if found is None else found.number("upper_99")
 
 
-def _or(value: float | None, reason: str) -> Figure:
-    return Figure(reason=reason) if value is None else Figure(value)
+def _or(value: float | None, reason: str, ci95: Interval | None = None) -> Figure:
+    return Figure(reason=reason) if value is None else Figure(value, ci95)

@@ -22,14 +22,14 @@ _STATUS_REASONS: Mapping[str, str] = {
     "invalid": "an audit failed, so the figures must not be used and are left out",
 }
 _UNMEASURED = "no record of it was found: edgewright bench BUNDLE"
-_Group = tuple[str, str, int, str]
+_Group = tuple[str, str, int, str, float, int]
 
 
 def gather(paths: Sequence[Path]) -> ReportData:
     """Reads ``paths`` (bundles, files of records, folders of both) and joins what belongs together.
 
-    A bundle measured on two machines, or with two numbers of threads, is two variants; of several records of one
-    variant the newest is shown.
+    A bundle measured on two machines, in two scenarios or with two numbers of threads, is two variants; of several
+    records of one variant the newest is shown.
 
     Raises:
         UsageError, BadInputError, IOFailureError: as :func:`edgewright.benchmarks.report.sources.read_sources`.
@@ -59,6 +59,8 @@ def _group(record: Loose) -> _Group:
         record.at("machine").text("identity"),
         -1 if threads is None else threads,
         record.at("protocol").text("scenario"),
+        record.at("protocol").number("rate_per_s") or 0.0,
+        record.at("protocol").whole("batch") or 1,
     )
 
 
@@ -130,7 +132,7 @@ def _status(bundle: Bundle | None, record: Loose | None) -> tuple[VariantStatus,
 def _order(variant: Variant) -> tuple[str, str, int, str, str, str]:
     rank = _PRECISIONS.index(variant.precision) if variant.precision in _PRECISIONS else len(_PRECISIONS)
     machine = variant.machine.identity if variant.machine else ""
-    threads = "" if variant.session is None else f"{variant.session.threads or 0:04}"
+    threads = "" if variant.session is None else f"{variant.session.threads or 0:04} {variant.asked}"
     return variant.model, variant.target, rank, variant.precision, variant.provenance.bundle_sha256, machine + threads
 
 

@@ -29,7 +29,7 @@ def page_of(data: ReportData, detail: Detail = LEVELS[0]) -> Page:
         distributions(variants, named),
         run_orders(variants, named, detail),
         waterfalls(variants, named, unit, detail),
-        layer_sections(variants, named, unit, detail),
+        layer_sections(variants, named, detail),
         class_sections(variants, named, detail),
         fallbacks(variants, named),
         histories(data.histories),

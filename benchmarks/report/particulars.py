@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from edgewright.benchmarks.report.blocks import Block, Cell, Code, Column, Facts, Fold, Line, Lines, Section, Table
 from edgewright.benchmarks.report.data import MachineFound, ReportData, Session, Variant
 from edgewright.benchmarks.report.summary import DATA_NOTE, summary_text
-from edgewright.benchmarks.report.wording import digits, short
+from edgewright.benchmarks.report.wording import count, short
 from edgewright.core.units import show_bytes
 
 _LISTED = 40
@@ -42,7 +42,8 @@ def provenance(data: ReportData, labels: Mapping[str, str]) -> Section:
     folds = [_provenance(one, labels[one.key]) for one in data.variants]
     lead = (
         "Words in capitals stand for files that only their owner has: MODEL and DATA are those with the digests given, "
-        "BUNDLE is this variant's. What a recipe said is covered by the recipe's digest."
+        "BUNDLE is this variant's; CALIBRATION is the data that int8 was calibrated on, left out where DATA was split. "
+        "What a recipe said is covered by the recipe's digest."
     )
     return Section("provenance", "Provenance", tuple(folds), lead)
 
@@ -104,13 +105,14 @@ def _protocol(session: Session | None) -> list[tuple[str, str]]:
     warm = "" if session.warmup_steady is not False else " (it did not settle)"
     parts = [
         f"preset {session.preset}" if session.preset else "",
-        session.scenario,
+        session.asked or session.scenario,
         session.sample_kind.replace("_", " "),
         f"{session.threads} threads" if session.threads is not None else "",
         "cores pinned" if session.cpus_pinned else "cores not pinned",
-        f"{digits(session.warmup, 6).removesuffix('.')} inferences of warm-up{warm}" if session.warmup else "",
+        f"{count(session.warmup)} inferences of warm-up{warm}" if session.warmup else "",
         f"{len(session.runs)} processes",
-        f"{session.samples} samples" if session.samples is not None else "",
+        f"{count(session.samples)} samples" if session.samples is not None else "",
+        f"{count(session.unserved)} left when an overloaded run was cut" if session.unserved else "",
         f"seed {session.seed}" if session.seed is not None else "",
     ]
     inputs = [

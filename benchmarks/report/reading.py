@@ -93,6 +93,9 @@ def session_of(record: Loose) -> Session:
         drift_pct=summary.number("drift_pct"),
         bins=bins_of(per_inference),
         created=record.text("created"),
+        rate_per_s=protocol.number("rate_per_s"),
+        batch=protocol.whole("batch") or 1,
+        unserved=sum(run.whole("unserved") or 0 for run in runs),
     )
 
 

@@ -11,6 +11,7 @@ from edgewright.benchmarks.report.verdict import TONES, WORDS
 from edgewright.benchmarks.report.wording import (
     TimeUnit,
     digits,
+    digits_span,
     labels,
     ratio,
     ratio_span,
@@ -112,7 +113,7 @@ def _kinds(unit: TimeUnit) -> tuple[_Kind, ...]:
         _Kind("Drop", lambda one: one.accuracy.drop, _drop),
         latency("p50"),
         latency("p99"),
-        _Kind("Per second", lambda one: one.throughput, lambda one: Cell(digits(one.throughput.value or 0))),
+        _Kind("Per second", lambda one: one.throughput, _throughput),
         _Kind("Memory", lambda one: one.memory, lambda one: Cell(show_bytes(int(one.memory.value or 0)))),
         _Kind("Energy", lambda one: one.energy, _energy),
         _Kind("Ratio", _ratio, _ratio_cell),
@@ -138,7 +139,7 @@ def _name(one: Variant, label: str, many_models: bool) -> Cell:
         badges.append(Badge("limit missed", "bad"))
     threads = None if one.session is None else one.session.threads
     count = "" if threads is None else "1 thread" if threads == 1 else f"{threads} threads"
-    more = " · ".join(part for part in (one.model if many_models else "", count) if part)
+    more = " · ".join(part for part in (one.model if many_models else "", count, one.asked) if part)
     return Cell(one.title or label, one.target or "target unknown", more, badges=tuple(badges), link=one.key)
 
 
@@ -154,6 +155,10 @@ def _drop(one: Variant) -> Cell:
     limit = "" if accuracy.max_drop is None else f"limit {accuracy.max_drop:g}"
     tone = "bad" if accuracy.drop_met is False else "plain"
     return Cell(signed(accuracy.drop.value or 0), limit, tone=tone)  # type: ignore[arg-type]
+
+
+def _throughput(one: Variant) -> Cell:
+    return Cell(digits(one.throughput.value or 0), digits_span(one.throughput.ci95))
 
 
 def _energy(one: Variant) -> Cell:

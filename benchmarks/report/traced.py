@@ -10,7 +10,7 @@ from edgewright.benchmarks.report.data import Variant
 from edgewright.benchmarks.report.detail import Detail
 from edgewright.benchmarks.report.plots import Caption
 from edgewright.benchmarks.report.results import MISSING, Reasons
-from edgewright.benchmarks.report.wording import TimeUnit, digits, signed, value_of
+from edgewright.benchmarks.report.wording import MICROSECONDS, MILLISECONDS, TimeUnit, digits, signed, value_of
 from edgewright.benchmarks.trace import ClassDelta, LayerTrace, Trace, TraceStep
 from edgewright.core.units import show_bytes
 
@@ -83,18 +83,16 @@ def _steps_table(trace: Trace, unit: TimeUnit) -> Table:
     return Table("The same in figures", heads, rows, tuple(reasons.texts))
 
 
-def layer_sections(variants: Sequence[Variant], labels: Mapping[str, str], unit: TimeUnit, detail: Detail) -> Section:
+def layer_sections(variants: Sequence[Variant], labels: Mapping[str, str], detail: Detail) -> Section:
     """Error and time of each layer."""
-    folds = [
-        _layers(one, one.trace, labels[one.key], unit, detail) for one in variants if one.trace and one.trace.layers
-    ]
+    folds = [_layers(one, one.trace, labels[one.key], detail) for one in variants if one.trace and one.trace.layers]
     if not folds:
         return _absent("layers", "Layer by layer", "No compile was traced.", _TRACE)
     lead = "How far each layer's output is from the original's, errors before it included, and how long it takes."
     return Section("layers", "Layer by layer", tuple(folds), lead)
 
 
-def _layers(one: Variant, trace: Trace, label: str, unit: TimeUnit, detail: Detail) -> Fold:
+def _layers(one: Variant, trace: Trace, label: str, detail: Detail) -> Fold:
     count = len(trace.layers)
     listed = tuple(sorted(trace.layers, key=_interest)[: detail.layers])
     rest = f", the {len(listed)} that matter most in figures" if count > len(listed) else ""
@@ -104,6 +102,8 @@ def _layers(one: Variant, trace: Trace, label: str, unit: TimeUnit, detail: Deta
     )
     drawing = (plot,) if detail.traced else ()
     reasons = Reasons()
+    longest = max((layer.time_ns or 0.0 for layer in listed), default=0.0)
+    unit = MICROSECONDS if longest < MILLISECONDS.nanoseconds else MILLISECONDS
     rows = tuple(_layer_row(layer, unit, reasons) for layer in listed)
     heads = (
         Column("Layer"),
@@ -137,7 +137,7 @@ def _layer_row(layer: LayerTrace, unit: TimeUnit, reasons: Reasons) -> tuple[Cel
         Cell(layer.name, layer.reason if layer.error is not None and layer.time_ns is not None else ""),
         Cell(layer.op),
         Cell(layer.precision),
-        figure("" if layer.error is None else f"{layer.error:.3g}"),
+        figure("" if layer.error is None else digits(layer.error, 3)),
         figure("" if layer.time_ns is None else digits(layer.time_ns / unit.nanoseconds, 3)),
     )
 

@@ -72,9 +72,10 @@ def _card(label: str, found: ComparisonFound) -> Card:
 
 
 def _facts(variants: Sequence[Variant], labels: Mapping[str, str], unit: TimeUnit) -> list[tuple[str, str, str]]:
-    """The best of each kind, where all variants are the same model on the same machine: others do not compare."""
+    """The best of each kind, where all variants are of one model, run alike on one machine: others do not compare."""
     machines = {one.machine.identity for one in variants if one.machine is not None}
-    if len({one.model for one in variants}) != 1 or len(machines) > 1 or len(variants) < 2:
+    alike = {(one.model, one.asked) for one in variants}
+    if len(alike) != 1 or len(machines) > 1 or len(variants) < 2:
         return []
     usable = [one for one in variants if one.accuracy.drop_met is not False and one.status != "invalid"]
     found: list[tuple[str, str, str]] = []

@@ -114,6 +114,20 @@ def span(interval: Interval | None) -> str:
     return "" if interval is None else _TO.join(value_of(end) for end in interval)
 
 
+def digits_span(interval: Interval | None) -> str:
+    """Both ends of an interval, four significant digits each; empty where there is none."""
+    return "" if interval is None else _TO.join(digits(end) for end in interval)
+
+
+def count(number: int) -> str:
+    """A whole number in groups of three.
+
+    >>> count(46081)
+    '46 081'
+    """
+    return f"{number:,}".replace(",", " ")
+
+
 def size(figure: Figure) -> str:
     """Bytes in the unit that suits them."""
     return "" if figure.value is None else show_bytes(int(figure.value))
@@ -136,7 +150,7 @@ def labels(variants: Sequence[Variant]) -> Mapping[str, str]:
         )
         for one in variants
     }
-    for more in (_threads, _machine, _digest):
+    for more in (_asked, _threads, _machine, _digest):
         kinds: dict[str, set[str]] = {}
         for one in variants:
             kinds.setdefault(found[one.key], set()).add(more(one))
@@ -145,6 +159,10 @@ def labels(variants: Sequence[Variant]) -> Mapping[str, str]:
             for one in variants
         }
     return {key: shortened(label, 80) for key, label in found.items()}
+
+
+def _asked(variant: Variant) -> str:
+    return variant.asked
 
 
 def _threads(variant: Variant) -> str:

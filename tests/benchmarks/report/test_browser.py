@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,11 +54,22 @@ def test_it_is_shown_whole_and_silent(tab: Browser, page: Path, width: int, dark
     # The style sheet is let in by its digest: without it the page would stand on white.
     ground = tab.value("getComputedStyle(document.body).backgroundColor")
     assert ground == ("rgb(19, 21, 24)" if dark else "rgb(250, 249, 246)")
-    drawn = tab.value('[...document.querySelectorAll(".ew-plot")].map(one => one.getBoundingClientRect().width > 0)')
+    drawn = tab.value(
+        '[...document.querySelectorAll(".ew-wide, .ew-narrow")].map(one => one.getBoundingClientRect().width > 0)'
+    )
+    assert drawn
     assert sum(drawn) == len(drawn) / 2  # of each pair the one that fits
-    paints = tab.value('performance.getEntriesByName("first-contentful-paint").map(one => one.startTime)')
-    assert paints
-    assert paints[0] < 1000  # milliseconds; about 130 on two cores
+    assert painted_after_ms(tab) < 1000  # about 130 on two cores
+
+
+def painted_after_ms(tab: Browser) -> float:
+    """When the first of the page's content was seen; the browser may tell a moment after it has loaded."""
+    for _ in range(100):
+        found = tab.value('performance.getEntriesByName("first-contentful-paint").map(one => one.startTime)')
+        if found:
+            return float(found[0])
+        time.sleep(0.05)
+    raise AssertionError("nothing was painted within 5 s")
 
 
 def test_the_keyboard_begins_with_the_way_past_the_contents(tab: Browser, page: Path) -> None:

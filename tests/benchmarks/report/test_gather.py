@@ -95,6 +95,18 @@ def test_machines_and_threads_are_variants_of_their_own(records_at: RecordsAt) -
     assert len(found) == len({one.key for one in found}) == 3
 
 
+def test_scenarios_are_variants_of_their_own_and_say_how_they_are_repeated(records_at: RecordsAt) -> None:
+    first = make_record()
+    server = replace(first, protocol=replace(first.protocol, scenario="server", rate_per_s=120.0, seed=3))
+    offline = replace(first, protocol=replace(first.protocol, scenario="offline", batch=8))
+    found = {one.asked: one.provenance.commands[-1] for one in gather([records_at(first, server, offline)]).variants}
+    assert {asked: command.partition("quick ")[2] for asked, command in found.items()} == {
+        "": "--threads 2 --data DATA",
+        "server, 120 a second": "--scenario server --rate 120 --seed 3 --threads 2 --data DATA",
+        "offline, batches of 8": "--scenario offline --batch 8 --threads 2 --data DATA",
+    }
+
+
 def test_a_comparison_with_itself_is_the_self_test(records_at: RecordsAt) -> None:
     alike = make_record(ratio=1.001, baseline=sha("net int8"), created="2026-05-05T00:00:00Z")
     (one,) = gather([records_at(make_record(ratio=0.5), alike)]).variants

@@ -29,7 +29,7 @@ def test_it_has_the_pages_sections_and_figures(records_at: RecordsAt) -> None:
     assert "**Pass.** No regression in 1 comparison" in text
     plain = unescaped(text)
     assert "0.600\N{MULTIPLICATION SIGN}" in plain
-    assert "| layer.29 | Conv | int8 | 0.029 |" in plain
+    assert "| layer.29 | Conv | int8 | 0.0290 |" in plain
 
 
 @pytest.mark.parametrize("word", ["a|b", "<b>x</b>", "![x](http://e)", "`x`", "@team #1", "a\nb\u202e", "\\|", "~~~"])
