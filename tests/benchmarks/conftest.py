@@ -101,6 +101,7 @@ class PacedSession(Session):
             time.sleep(3600)
         if self.how.get("eat_at") == str(self.runs):
             self.eaten = [np.ones(25_000_000, np.uint8) for _ in range(40)]
+            time.sleep(60)  # a child that is being timed is looked at once a second
         if self.how.get("pause_at") == str(self.runs):
             time.sleep(0.2)
         until = time.perf_counter_ns() + int(self.how.get("us", "300")) * 1000
