@@ -6,7 +6,7 @@ Times are nanoseconds, sizes bytes, shares fractions of 1. All text may be forei
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from edgewright.benchmarks.record import Verdict
@@ -228,6 +228,18 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class GateFinding:
+    """One line of a gate's report; a subject that could not be judged has failed."""
+
+    subject: str
+    metric: str
+    """Of a failure, its kind."""
+    verdict: Verdict | Literal["failed"]
+    text: str
+    remedy: str
+
+
+@dataclass(frozen=True)
 class HistoryShown:
     """One metric over commits, ready to be drawn."""
 
@@ -247,4 +259,5 @@ class ReportData:
     variants: tuple[Variant, ...]
     notes: tuple[str, ...] = ()
     """What was found in the inputs and is not shown, each with its reason."""
-    histories: tuple[HistoryShown, ...] = field(default=())
+    histories: tuple[HistoryShown, ...] = ()
+    findings: tuple[GateFinding, ...] = ()

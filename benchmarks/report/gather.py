@@ -49,7 +49,7 @@ def gather(paths: Sequence[Path]) -> ReportData:
     notes = [*sources.notes]
     if orphans:
         notes.append(f"{orphans} traces are of bundles that were not given, and are not shown")
-    return ReportData(tuple(_keyed(sorted(_told_apart(variants), key=_order))), tuple(notes))
+    return ReportData(tuple(_keyed(sorted(_told_apart(variants), key=_order))), tuple(notes), findings=sources.findings)
 
 
 def _group(record: Loose) -> _Group:

@@ -8,6 +8,7 @@ from edgewright.benchmarks.report.blocks import Page, Section
 from edgewright.benchmarks.report.data import ReportData, Variant
 from edgewright.benchmarks.report.detail import LEVELS, Detail
 from edgewright.benchmarks.report.drawings import distributions, histories, ratios, run_orders, tradeoff
+from edgewright.benchmarks.report.gates import gate_section
 from edgewright.benchmarks.report.particulars import embedded, fallbacks, provenance
 from edgewright.benchmarks.report.results import results_table
 from edgewright.benchmarks.report.traced import class_sections, layer_sections, waterfalls
@@ -23,7 +24,8 @@ def page_of(data: ReportData, detail: Detail = LEVELS[0]) -> Page:
     variants = data.variants
     named, unit = labels(variants), time_unit(variants)
     sections: list[Section | None] = [
-        Section("results", "Results", results_table(variants)),
+        gate_section(data.findings),
+        Section("results", "Results", results_table(variants)) if variants else None,
         tradeoff(variants, named),
         ratios(variants, named),
         distributions(variants, named),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgewright.benchmarks.report.blocks import Badge, Block, Cell, Column, Line, Table
 from edgewright.benchmarks.report.data import Figure, Variant
-from edgewright.benchmarks.report.verdict import TONES, WORDS
+from edgewright.benchmarks.report.gates import TONES, WORDS
 from edgewright.benchmarks.report.wording import (
     TimeUnit,
     digits,

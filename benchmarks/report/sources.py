@@ -10,6 +10,8 @@ from typing import cast
 
 from edgewright.benchmarks import record as records
 from edgewright.benchmarks import trace
+from edgewright.benchmarks.report.data import GateFinding
+from edgewright.benchmarks.report.gates import read_gate
 from edgewright.core import jsontext
 from edgewright.core.bundle import Bundle, open_bundle
 from edgewright.core.errors import BadInputError, EdgewrightError, UsageError
@@ -28,6 +30,8 @@ class Sources:
     traces: tuple[Mapping[str, object], ...]
     notes: tuple[str, ...]
     """What was found and left out, with the reason."""
+    findings: tuple[GateFinding, ...] = ()
+    """What gates said."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class _Document:
 
 
 def read_sources(paths: Sequence[Path]) -> Sources:
-    """Reads bundles, files of records, and folders of both; a bundle brings the file of records beside it.
+    """Reads bundles, files of records, what gates said, and folders; a bundle brings the file of records beside it.
 
     Raises:
         UsageError: nothing is there, or a folder holds neither.
@@ -68,7 +72,8 @@ def read_sources(paths: Sequence[Path]) -> Sources:
             bundles.setdefault(bundle.digest, bundle)
         except EdgewrightError as error:
             problems.append(error)
-    documents = _documents(given, problems)
+    gates = {path: told for path, named in given.items() if named and (told := read_gate(path)) is not None}
+    documents = _documents({path: named for path, named in given.items() if path not in gates}, problems)
     _raise(problems)
     notes: list[str] = []
     return Sources(
@@ -76,6 +81,7 @@ def read_sources(paths: Sequence[Path]) -> Sources:
         _known(documents, "records", records.SCHEMA, bundles, notes),
         _known(documents, "traces", trace.SCHEMA, bundles, notes),
         tuple(notes),
+        tuple(dict.fromkeys(one for told in gates.values() for one in told)),
     )
 
 

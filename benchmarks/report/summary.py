@@ -21,6 +21,7 @@ def summary_of(data: ReportData) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "variants": [_variant(one, stride) for one in data.variants],
+        "findings": [vars(one) for one in data.findings],
         "notes": list(data.notes),
         "windows_per_median": stride,
     }

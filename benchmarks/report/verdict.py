@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from edgewright.benchmarks.report.blocks import Card, Line, Tone, Verdict
-from edgewright.benchmarks.report.data import ComparisonFound, ReportData, Variant
+from edgewright.benchmarks.report.data import ComparisonFound, GateFinding, ReportData, Variant
+from edgewright.benchmarks.report.gates import RANK, TONES, WORDS
 from edgewright.benchmarks.report.wording import TimeUnit, ratio, ratio_span, share, size, value_of
 
 _CARDS = 4
-_RANK: Mapping[str, int] = {"regressed": 0, "inconclusive": 1, "pass": 2}
-TONES: Mapping[str, Tone] = {"regressed": "bad", "inconclusive": "unsure", "pass": "good"}
-WORDS: Mapping[str, str] = {"regressed": "Regressed", "inconclusive": "Inconclusive", "pass": "Pass"}
 _COMPARE = "edgewright bench BUNDLE --against BASELINE"
 _SELF_TEST = "edgewright bench BUNDLE --self-test"
 
@@ -19,9 +18,11 @@ _SELF_TEST = "edgewright bench BUNDLE --self-test"
 def verdict_of(data: ReportData, labels: Mapping[str, str], unit: TimeUnit) -> Verdict:
     """The worst verdict of all comparisons, each of them in words, and this machine's smallest detectable change."""
     compared = [(one, one.comparison) for one in data.variants if one.comparison is not None]
-    compared.sort(key=lambda pair: _RANK.get(pair[1].verdict or "", 1))
+    compared.sort(key=lambda pair: RANK[pair[1].verdict or "inconclusive"])
     cards = tuple(_card(labels[one.key], found) for one, found in compared[:_CARDS])
     tone, word, sentence, command = _sentence([found for _, found in compared], data.variants)
+    if data.findings:
+        tone, word, sentence, command = _gated(data.findings)
     more = len(compared) - len(cards)
     return Verdict(
         tone=tone,
@@ -41,7 +42,7 @@ def _sentence(found: Sequence[ComparisonFound], variants: Sequence[Variant]) -> 
     if not found:
         text = "Nothing here was compared with a baseline." + beside
         return ("bad" if broken else "none"), "No verdict", text, _COMPARE
-    worst = min((one.verdict or "inconclusive" for one in found), key=lambda word: _RANK[word])
+    worst = min((one.verdict or "inconclusive" for one in found), key=lambda word: RANK[word])
     count = sum((one.verdict or "inconclusive") == worst for one in found)
     of_all = f"{count} of {_count(len(found), 'comparison')}"
     text = {
@@ -51,6 +52,15 @@ def _sentence(found: Sequence[ComparisonFound], variants: Sequence[Variant]) -> 
     }[worst]
     tone = "bad" if broken and worst == "pass" else TONES[worst]
     return tone, WORDS[worst], text + beside, ""
+
+
+def _gated(findings: Sequence[GateFinding]) -> tuple[Tone, str, str, str]:
+    """What the gate said is what counts: it knows the limits."""
+    counts = Counter(one.verdict for one in findings)
+    words = {"failed": "failed", "regressed": "regressed", "inconclusive": "inconclusive", "pass": "passed"}
+    told = [f"{counts[verdict]} {word}" for verdict, word in words.items() if counts[verdict]]
+    worst = min(counts, key=lambda verdict: RANK[verdict])
+    return TONES[worst], WORDS[worst], f"Of {_count(len(findings), 'finding')} of the gate: {', '.join(told)}.", ""
 
 
 def _card(label: str, found: ComparisonFound) -> Card:

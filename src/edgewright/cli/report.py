@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what goes in and the files that come out."""
     parser.add_argument(
         "sources", metavar="BUNDLE|RECORD|FOLDER", type=Path, nargs="+",
-        help="bundles (their records are found beside them), files of records, folders of both",
+        help="bundles (their records are found beside them), files of records, gate --json, folders",
     )  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="the page, such as report.html")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the same tables as Markdown")

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from edgewright.benchmarks.gate.findings import Failure, Finding, GateReport
 from edgewright.benchmarks.record import append_record, record_path
 from edgewright.benchmarks.report.data import Figure
 from edgewright.benchmarks.report.gather import gather
-from edgewright.core.errors import BadInputError, UsageError
+from edgewright.benchmarks.report.page import page_of
+from edgewright.core import jsontext
+from edgewright.core.errors import BadInputError, ExitCode, UsageError
 
 from .conftest import make_record, make_trace, sha
 
@@ -200,6 +203,20 @@ def test_records_of_another_schema_are_named(tmp_path: Path) -> None:
     assert data.notes == (
         "x.record.json: 1 of its records are not of the schema 'edgewright.bench/1' and are left out",
     )
+
+
+def test_what_a_gate_said_outranks_what_records_say(records_at: RecordsAt, tmp_path: Path) -> None:
+    finding = Finding("net native int8", "size", "regressed", "9 MB; the limit is 8 MB", {"bytes": 9}, "Prune it.")
+    failure = Failure("net native fp32", "crashed", "it aborted", "Verify it.", ExitCode.UNAVAILABLE)
+    path = tmp_path / "gate.json"
+    path.write_bytes(jsontext.canonical(GateReport((finding,)).to_json()))
+    data = gather([path, records_at(make_record(ratio=0.5))])
+    assert page_of(data).verdict.word == "Regressed"
+    assert [section.key for section in page_of(data).sections][0] == "gate"
+    path.write_bytes(jsontext.canonical(GateReport((finding,), (failure,)).to_json()))
+    alone = page_of(gather([path]))
+    assert alone.verdict.word == "Failed"
+    assert alone.verdict.sentence == "Of 2 findings of the gate: 1 failed, 1 regressed."
 
 
 def test_every_bad_file_is_in_the_one_message(tmp_path: Path, bundle_at: BundleAt) -> None:
