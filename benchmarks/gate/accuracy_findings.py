@@ -72,6 +72,8 @@ def _not_comparable(subject: str, new: Score, why: str, remedy: str) -> Finding:
 
 def _change(difference: float) -> str:
     """A difference that is positive for the better, in words."""
+    if difference == 0:
+        return "no change"
     return f"a drop of {-difference:.4f}" if difference < 0 else f"a gain of {difference:.4f}"
 
 

@@ -35,6 +35,7 @@ from edgewright.core.errors import EdgewrightError
 
 T = TypeVar("T")
 MEMORY_PROCESSES = 3
+_MOST_NAMED = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +87,8 @@ class _Found:
 
     failures: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    remarks: dict[str, list[str]] = field(default_factory=dict)
+    """What was remarked, and of which gates."""
     findings: list[Finding] = field(default_factory=list)
     records: list[tuple[Path, Record]] = field(default_factory=list)
     entries: list[Mapping[str, object]] = field(default_factory=list)
@@ -101,7 +104,8 @@ class _Found:
             own.append(f"this machine stands in for {record.target.name}: of the device itself the times say nothing")
         if gate.data is None:
             own.append("accuracy not judged: no data is named")
-        self.notes += [f"{gate.name}: {line}" for line in dict.fromkeys(own)]
+        for line in dict.fromkeys(own):
+            self.remarks.setdefault(line, []).append(gate.name)
 
     def keep(self, gate: Gate, record: Record, memory: int | None, scores: Scores | None, arm: str) -> None:
         """Keeps what would be a baseline; nothing that regressed may become the next one's measure."""
@@ -158,8 +162,15 @@ def run_gates(
         benched = _guarded(found, one.gate, partial(_alone, one, preset, log, show))
         measured += [] if benched is None else [(one, benched)]
     _judge_alone(found, measured)
-    report = GateReport(tuple(found.findings), tuple(found.failures), tuple(found.notes))
+    remarks = [f"{_several(names)}: {line}" for line, names in found.remarks.items()]
+    report = GateReport(tuple(found.findings), tuple(found.failures), (*found.notes, *remarks))
     return Outcome(report, tuple(found.records), tuple(found.entries))
+
+
+def _several(names: Sequence[str]) -> str:
+    """What is true of many gates, such as a busy machine, is said once."""
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _opened(gate: Gate) -> _Opened:

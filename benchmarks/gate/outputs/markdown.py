@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from edgewright.benchmarks.gate.findings import Finding, GateReport
 from edgewright.benchmarks.gate.outputs.text import LONGEST_TEXT, headline, one_line
 
-_PLAIN = frozenset(" %+-/=,.;?'\"")
-"""ASCII punctuation that means nothing inside a table's cell; all other becomes a character reference."""
+_PLAIN = frozenset(" %+-/=,.:;?()'\"")
+"""ASCII punctuation that means nothing inside a table's cell, where there are no brackets before a parenthesis; all
+other becomes a character reference."""
 _PINGS = frozenset("@#")
 """What GitHub makes links of though it was a reference: an empty comment keeps it apart from what follows."""
 
-_BARE_LINK = re.compile(r"(www)\.", re.IGNORECASE)
+_BARE_LINK = re.compile(r"www\.|://", re.IGNORECASE)
+"""What GitHub makes a link of without any brackets."""
 
 
 def to_markdown(report: GateReport) -> str:
@@ -45,7 +47,7 @@ def cell(text: str, longest: int = 200) -> str:
     'a&#124;b&#96;c&#96;&#60;b&#62;&#92;n&#64;<!-- -->all'
     """
     escaped = "".join(_escaped(char) for char in one_line(text, longest))
-    return _BARE_LINK.sub(r"\1&#46;", escaped)
+    return _BARE_LINK.sub(lambda link: link[0].replace(".", "&#46;").replace(":", "&#58;"), escaped)
 
 
 def _escaped(char: str) -> str:
