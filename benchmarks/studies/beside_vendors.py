@@ -43,7 +43,7 @@ def run(bundles: Sequence[Path], into: Path, rounds: int) -> int:
         rows.append(_row(path, rounds))
         row = rows[-1]
         print(
-            f"{row['model']:<20} {row['target']:<20} {row['beside']:<14} ours {row['ours_ms']:.4g} ms,"
+            f"{row['bundle']:<28} {row['target']:<20} {row['beside']:<14} ours {row['ours_ms']:.4g} ms,"
             f" theirs {row['theirs_ms']:.4g} ms, ratio {row['ratio']:.4f} {row['ci95']}"
         )
         document = {"schema": SCHEMA, "created": now(), "machine": asdict(this_machine()), "rows": rows}
@@ -72,6 +72,7 @@ def _row(path: Path, rounds: int) -> dict[str, object]:
                     theirs.append(_median_ns(command, children.plan.cpus))
     ratio, interval = paired_ratio(ours, theirs)
     return {
+        "bundle": path.stem,
         "model": bundle.manifest.model.name,
         "precision": bundle.manifest.precision,
         "target": ready.target.name,

@@ -50,7 +50,7 @@ def _row(one: Compared, path: Path, slowdown: float) -> dict[str, object]:
     inner = record.protocol.inner
     arms = {arm: run_medians([run for run in record.runs if run.arm == arm], inner) for arm in ("base", "new")}
     return {
-        "bundle": path.parent.name + "/" + path.name,
+        "bundle": "/".join(path.with_suffix("").parts[-3:]),
         "model": record.subject.model,
         "precision": record.subject.precision,
         "target": record.target.name,

@@ -56,7 +56,7 @@ def _vendors(record: dict) -> list[str]:  # type: ignore[type-arg]
         "| model | runtime | beside | ours | theirs | ours / theirs (95 %) |",
         "|---|---|---|---|---|---|",
         *(
-            f"| {row['model']} {row['precision']} | {row['target']} | {row['beside']} | {row['ours_ms']:.3g} ms |"
+            f"| {row['bundle']} {row['precision']} | {row['target']} | {row['beside']} | {row['ours_ms']:.3g} ms |"
             f" {row['theirs_ms']:.3g} ms | {row['ratio']:.3f} ({row['ci95'][0]:.3f} to {row['ci95'][1]:.3f}) |"
             for row in record["rows"]
         ),
