@@ -91,7 +91,9 @@ def test_one_engine_crashes_and_the_others_are_judged(paced_bundle: MakeBundle, 
     assert outcome.report.exit_code == ExitCode.UNAVAILABLE
     assert [path.name for path, _ in outcome.records] == ["slower.ewb", "big.ewb"]
     assert outcome.entries == ()  # what regressed is nobody's baseline
-    assert any(note.startswith("slower: accuracy not measured: x.npz has no labels") for note in outcome.report.notes)
+    assert any(
+        note.startswith("slower, big: accuracy not measured: x.npz has no labels") for note in outcome.report.notes
+    )
 
 
 def test_against_a_stored_baseline(paced_bundle: MakeBundle, data: str, tmp_path: Path) -> None:
