@@ -50,8 +50,8 @@ def fallbacks_of(bundle: Bundle | None) -> tuple[tuple[Fallback, ...], str]:
     return tuple(dict.fromkeys(found)), "nothing was skipped, kept in float or taken back"
 
 
-def provenance_of(bundle: Bundle | None, record: Loose | None) -> Provenance:
-    """Digests, versions and commands, from whichever of the two there is."""
+def provenance_of(bundle: Bundle | None, record: Loose | None, judged: Loose) -> Provenance:
+    """Digests, versions and commands, from whichever there is; ``judged`` is a record's accuracy."""
     seen = record or Loose({})
     subject = seen.at("subject")
     manifest = None if bundle is None else bundle.manifest
@@ -71,7 +71,7 @@ def provenance_of(bundle: Bundle | None, record: Loose | None) -> Provenance:
         versions=dict(sorted(versions.items())),
         passes=() if manifest is None else tuple(one.name for one in manifest.passes),
         rejected=tuple((one.text("pass"), one.text("rejected")) for one in entries if one.text("rejected")),
-        commands=(*_compile_command(manifest), *_bench_command(record)),
+        commands=(*_compile_command(manifest), *_bench_command(record, with_data=bool(judged))),
     )
 
 
@@ -89,7 +89,7 @@ def _compile_command(manifest: Manifest | None) -> tuple[str, ...]:
     return (shlex.join([*words, "-o", "AGAIN.ewb"]),)
 
 
-def _bench_command(record: Loose | None) -> tuple[str, ...]:
+def _bench_command(record: Loose | None, *, with_data: bool) -> tuple[str, ...]:
     if record is None:
         return ()
     words = ["edgewright", "bench", "BUNDLE"]
@@ -98,7 +98,7 @@ def _bench_command(record: Loose | None) -> tuple[str, ...]:
     words += _scenario(record.at("protocol"))
     if threads := record.at("target").whole("threads"):
         words += ["--threads", str(threads)]
-    if record.at("accuracy"):
+    if with_data:
         words += ["--data", "DATA"]
     comparison = record.at("comparison")
     if comparison:

@@ -187,7 +187,7 @@ def histories(found: Sequence[HistoryShown]) -> Section | None:
         caption = Caption(
             f"history-{number}",
             f"{one.metric} of {one.subject}",
-            f"{len(points)} commits, oldest first; {len(steps)} lasting changes.",
+            f"Commits: {len(points)}, oldest first. Lasting changes: {len(steps)}.",
         )
         blocks.append(_history(points, steps, caption, one))
     return Section("history", "History", tuple(blocks))

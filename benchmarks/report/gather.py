@@ -29,7 +29,7 @@ def gather(paths: Sequence[Path]) -> ReportData:
     """Reads ``paths`` (bundles, files of records, folders of both) and joins what belongs together.
 
     A bundle measured on two machines, in two scenarios or with two numbers of threads, is two variants; of several
-    records of one variant the newest is shown.
+    records of one variant the newest is shown, with the newest accuracy, comparison and self-test.
 
     Raises:
         UsageError, BadInputError, IOFailureError: as :func:`edgewright.benchmarks.report.sources.read_sources`.
@@ -66,8 +66,9 @@ def _group(record: Loose) -> _Group:
 
 def _variant(bundle: Bundle | None, members: Sequence[Loose], traces: Sequence[Trace]) -> Variant:
     """One variant from its bundle, where there is one, and its records, oldest first, where there are any."""
-    record = members[-1] if members else None
+    record = _shown(members)
     seen = record or Loose({})
+    judged = next((one for one in reversed(members) if one.at("accuracy")), seen)
     status, reason = _status(bundle, record)
     figures = figures_of(record, status, reason)
     subject, target = seen.at("subject"), seen.at("target")
@@ -88,7 +89,7 @@ def _variant(bundle: Bundle | None, members: Sequence[Loose], traces: Sequence[T
         reason=reason,
         host_proxy=target.flag("host_proxy") is True,
         size=size_of(manifest, subject),
-        accuracy=accuracy_of(manifest, seen),
+        accuracy=accuracy_of(manifest, judged),
         latency=figures.latency,
         upper_99=figures.upper_99,
         throughput=figures.throughput,
@@ -105,10 +106,20 @@ def _variant(bundle: Bundle | None, members: Sequence[Loose], traces: Sequence[T
         trace=_trace(digest, machine.identity if machine else "", traces),
         fallbacks=fallbacks,
         fallback_reason=fallback_reason,
-        provenance=provenance_of(bundle, record),
+        provenance=provenance_of(bundle, record, judged.at("accuracy")),
         notes=seen.texts("notes"),
         earlier=max(len(members) - 1, 0),
     )
+
+
+def _shown(members: Sequence[Loose]) -> Loose | None:
+    """The newest record, but a self-test only where there is no other: it tells of the machine, not of the bundle."""
+    return next((one for one in reversed(members) if not _is_self_test(one)), members[-1] if members else None)
+
+
+def _is_self_test(record: Loose) -> bool:
+    baseline = record.at("comparison").at("baseline").text("bundle_sha256")
+    return bool(baseline) and baseline == record.at("subject").text("bundle_sha256")
 
 
 def _trace(digest: str, machine: str, traces: Sequence[Trace]) -> Trace | None:

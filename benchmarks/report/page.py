@@ -25,7 +25,7 @@ def page_of(data: ReportData, detail: Detail = LEVELS[0]) -> Page:
     named, unit = labels(variants), time_unit(variants)
     sections: list[Section | None] = [
         gate_section(data.findings),
-        Section("results", "Results", results_table(variants)) if variants else None,
+        _results(variants) if variants else None,
         tradeoff(variants, named),
         ratios(variants, named),
         distributions(variants, named),
@@ -45,6 +45,12 @@ def page_of(data: ReportData, detail: Detail = LEVELS[0]) -> Page:
         sections=tuple(section for section in sections if section is not None),
         remarks=(*data.notes, *([detail.note] if detail.note else [])),
     )
+
+
+def _results(variants: Sequence[Variant]) -> Section:
+    timed = sum(one.latency["p50"].value is not None for one in variants)
+    lead = "Rows were measured in sessions of their own, and sessions differ: only a ratio compares two of them."
+    return Section("results", "Results", results_table(variants), lead if timed > 1 else "")
 
 
 def _title(variants: Sequence[Variant]) -> str:

@@ -178,7 +178,8 @@ def _classes(one: Variant, trace: Trace, label: str, detail: Detail) -> Fold:
             lambda width: plots.classes(trace.classes, caption, top=detail.classes, width=width),
             detail.compact,
         )
-        blocks += [plot] if detail.traced else []
+        changed = any(row.value != row.reference for row in trace.classes)
+        blocks += [plot] if detail.traced and changed else []
         blocks.append(_classes_table(trace.classes, detail.classes))
     return Fold(f"fold-classes-{one.key}", label, tuple(blocks), summary)
 

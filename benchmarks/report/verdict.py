@@ -56,7 +56,7 @@ def _sentence(found: Sequence[ComparisonFound], variants: Sequence[Variant]) -> 
 
 def _gated(findings: Sequence[GateFinding]) -> tuple[Tone, str, str, str]:
     """What the gate said is what counts: it knows the limits."""
-    counts = Counter(one.verdict for one in findings)
+    counts: Counter[str] = Counter(one.verdict for one in findings)
     words = {"failed": "failed", "regressed": "regressed", "inconclusive": "inconclusive", "pass": "passed"}
     told = [f"{counts[verdict]} {word}" for verdict, word in words.items() if counts[verdict]]
     worst = min(counts, key=lambda verdict: RANK[verdict])
@@ -92,7 +92,7 @@ def _facts(variants: Sequence[Variant], labels: Mapping[str, str], unit: TimeUni
     timed = [(value, one) for one in usable if (value := one.latency["p50"].value) is not None]
     if timed:
         value, one = min(timed, key=lambda pair: pair[0])
-        found.append(("Fastest within its limits", f"{unit.show(value)} {unit.name}", labels[one.key]))
+        found.append(("Lowest p50 within its limits", f"{unit.show(value)} {unit.name}", labels[one.key]))
     sized = [(value, one) for one in usable if (value := one.size.value) is not None]
     if sized:
         _, one = min(sized, key=lambda pair: pair[0])

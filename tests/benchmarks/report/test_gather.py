@@ -117,7 +117,20 @@ def test_a_comparison_with_itself_is_the_self_test(records_at: RecordsAt) -> Non
     assert one.comparison.ratio == 0.5
     assert one.self_test is not None
     assert one.self_test.minimum_detectable_effect == 0.017
-    assert one.provenance.commands[-1].endswith("--self-test")
+    assert one.session is not None
+    assert one.session.created == "2026-05-04T03:02:01Z"  # the older one: the newer tells of the machine
+    assert one.provenance.commands[-1].endswith("--against BASELINE")
+    (alone,) = gather([records_at(alike, name="alone")]).variants
+    assert alone.latency["p50"].value is not None
+    assert alone.provenance.commands[-1].endswith("--self-test")
+
+
+def test_a_later_record_without_accuracy_does_not_hide_it(records_at: RecordsAt) -> None:
+    later = replace(make_record(median_ns=3e6, created="2026-06-01T00:00:00Z"), accuracy=None)
+    (one,) = gather([records_at(make_record(), later)]).variants
+    assert one.accuracy.found == Figure(0.91, (0.89, 0.93))
+    assert one.latency["p50"].value is not None
+    assert one.latency["p50"].value > 2.5e6
 
 
 def test_the_distribution_is_of_the_subject_alone(records_at: RecordsAt) -> None:
@@ -212,7 +225,7 @@ def test_what_a_gate_said_outranks_what_records_say(records_at: RecordsAt, tmp_p
     path.write_bytes(jsontext.canonical(GateReport((finding,)).to_json()))
     data = gather([path, records_at(make_record(ratio=0.5))])
     assert page_of(data).verdict.word == "Regressed"
-    assert [section.key for section in page_of(data).sections][0] == "gate"
+    assert page_of(data).sections[0].key == "gate"
     path.write_bytes(jsontext.canonical(GateReport((finding,), (failure,)).to_json()))
     alone = page_of(gather([path]))
     assert alone.verdict.word == "Failed"
