@@ -78,7 +78,7 @@ def _bars(
     known = [figure for step in steps if (figure := value(step)) is not None]
     if value is _latency:
         known += [step.p50_ci95[1] for step in steps if step.p50_ci95 is not None]
-    panel = bar_panel(drawing, known, left, right, show, after=52)
+    panel = bar_panel(drawing, known, left, right, show, after=60)
     before: float | None = None
     for index, step in enumerate(steps):
         y, figure = _middle(top, index), value(step)

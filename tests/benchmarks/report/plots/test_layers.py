@@ -26,7 +26,7 @@ def test_of_200_layers_the_worst_and_the_slowest_are_drawn_in_the_models_order(w
     assert [word for word in words if word.startswith("layer")] == ["layer7", "layer90", "layer150"]
     assert "the other 197 layers" in words
     assert "at most 0.001" in words
-    assert "197 us 10 %" in words
+    assert "197 \N{MICRO SIGN}s 10 %" in words
 
 
 def test_errors_are_never_added_up() -> None:
