@@ -17,6 +17,8 @@ class Detail:
     layers: int = 16
     classes: int = 20
     """How many of each are listed and drawn, for each variant."""
+    remarks: int = 40
+    """How much of what was left as it was is listed, for each variant."""
     side: bool = True
     """Clocks and temperatures under the runs."""
     traced: bool = True
@@ -29,15 +31,23 @@ _FEWER = "For more of each variant, report fewer at a time."
 LEVELS = (
     Detail(),
     Detail(
-        compact=True, layers=8, classes=8,
+        compact=True,
+        layers=8,
+        classes=8,
+        remarks=12,
         note=f"There are many variants here, so the 8 layers and classes that matter most of each are shown. {_FEWER}",
     ),
     Detail(
-        compact=True, layers=6, classes=6, side=False, traced=False,
+        compact=True,
+        layers=6,
+        classes=6,
+        remarks=6,
+        side=False,
+        traced=False,
         note=(
             "There are many variants here, so passes, layers and classes are listed without drawings, the 6 that "
             f"matter most of each, and clocks and temperatures are left out. {_FEWER}"
         ),
     ),
-)  # fmt: skip
+)
 """From all there is to the least."""

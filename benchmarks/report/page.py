@@ -33,7 +33,7 @@ def page_of(data: ReportData, detail: Detail = LEVELS[0]) -> Page:
         waterfalls(variants, named, unit, detail),
         layer_sections(variants, named, detail),
         class_sections(variants, named, detail),
-        fallbacks(variants, named),
+        fallbacks(variants, named, detail),
         histories(data.histories),
         provenance(data, named),
         embedded(data),

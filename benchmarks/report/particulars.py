@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from edgewright.benchmarks.report.blocks import Block, Cell, Code, Column, Facts, Fold, Line, Lines, Section, Table
 from edgewright.benchmarks.report.data import MachineFound, ReportData, Session, Variant
+from edgewright.benchmarks.report.detail import Detail
 from edgewright.benchmarks.report.summary import DATA_NOTE, summary_text
 from edgewright.benchmarks.report.wording import count, short
 from edgewright.core.units import show_bytes
 
-_LISTED = 40
 UNKNOWN = "unknown"
 
 
-def fallbacks(variants: Sequence[Variant], labels: Mapping[str, str]) -> Section:
+def fallbacks(variants: Sequence[Variant], labels: Mapping[str, str], detail: Detail) -> Section:
     """What was skipped, kept in float or taken back, each with its reason."""
     title = "What was left as it was"
     folds = []
@@ -24,10 +24,14 @@ def fallbacks(variants: Sequence[Variant], labels: Mapping[str, str]) -> Section
             quiet.setdefault(one.fallback_reason, []).append(labels[one.key])
             continue
         rows = tuple((Cell(item.subject or "graph"), Cell(item.source), Cell(item.reason)) for item in one.fallbacks)
-        table = Table("Each with its reason", (Column("What"), Column("Said by"), Column("Why")), rows[:_LISTED])
+        table = Table(
+            "Each with its reason", (Column("What"), Column("Said by"), Column("Why")), rows[: detail.remarks]
+        )
         more: tuple[Block, ...] = ()
-        if len(rows) > _LISTED:
-            more = (Line(f"{len(rows) - _LISTED} more are in the bundle's journal.", "edgewright inspect BUNDLE"),)
+        if len(rows) > detail.remarks:
+            more = (
+                Line(f"{len(rows) - detail.remarks} more are in the bundle's journal.", "edgewright inspect BUNDLE"),
+            )
         folds.append(Fold(f"fold-left-{one.key}", labels[one.key], (table, *more), _count(len(rows))))
     lines = [Line(f"{', '.join(names)}: {reason}.", tone="none") for reason, names in quiet.items()]
     return Section("left", title, (*folds, *lines), absent=not folds)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,3 +98,26 @@ def test_failures_are_one_message(
     assert "Traceback" not in done.stderr
     assert record.read_bytes() == before
     assert not (tmp_path / "r.html").exists()
+
+
+def test_without_the_extra_it_says_what_to_install_and_still_prints_figures(record: Path, tmp_path: Path) -> None:
+    code = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("jinja2", "markupsafe", "resvg_py"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
+from edgewright.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code, "report", str(record), *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    page = run("-o", tmp_path / "r.html")
+    assert page.returncode == 69
+    assert 'pip install "edgewright[report]"' in page.stderr
+    assert run("--json", "--markdown", tmp_path / "r.md").returncode == 0
+    assert run("--plots", tmp_path / "plots", "--format", "png").returncode == 69

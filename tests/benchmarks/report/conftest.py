@@ -13,7 +13,7 @@ import pytest
 
 from edgewright.benchmarks import record as records
 from edgewright.benchmarks import trace as traces
-from edgewright.benchmarks.machine import Machine
+from edgewright.benchmarks.harness.machine import Machine
 from edgewright.benchmarks.record import Record
 from edgewright.benchmarks.statistics import Outliers, percentile, percentiles
 from edgewright.benchmarks.trace import Trace

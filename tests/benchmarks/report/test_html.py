@@ -279,3 +279,19 @@ def test_less_detail_says_what_is_left_out(records_at: RecordsAt) -> None:
     assert page_of(data, LEVELS[0]).remarks == ()
     for detail in LEVELS[1:]:
         assert page_of(data, detail).remarks == (detail.note,)
+
+
+def test_a_history_is_drawn_where_it_was_asked_for(records_at: RecordsAt, tmp_path: Path) -> None:
+    from edgewright.benchmarks.history import append_record_to_history
+    from edgewright.benchmarks.report.past import read_history
+
+    for at in range(3):
+        record = make_record(created=f"2026-05-0{at + 1}T00:00:00Z", seed=at)
+        append_record_to_history(tmp_path / "history", record, f"{at}" * 40)
+    histories, left_out = read_history(tmp_path / "history", "p50")
+    assert left_out == ()
+    assert [len(one.points) for one in histories] == [3]
+    data = replace(gather([records_at(make_record())]), histories=histories)
+    seen = Seen(render_report(data))
+    assert "history" in {attributes.get("id") for attributes in seen.of("section")}
+    assert "Commits: 3, oldest first." in seen.text
