@@ -8,6 +8,7 @@ from typing import Literal
 
 from edgewright.benchmarks.report.plots import Caption
 
+OneSize = Literal["narrow", "wide"]
 Tone = Literal["plain", "good", "bad", "unsure", "none"]
 
 
@@ -64,8 +65,8 @@ class Plot:
 
     caption: Caption
     draw: Callable[[int], str]
-    compact: bool = False
-    """Whether one size must do for wide and narrow windows."""
+    only: OneSize | None = None
+    """The one size that must do for wide and narrow windows; None draws both."""
 
 
 @dataclass(frozen=True)

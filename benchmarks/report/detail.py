@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from edgewright.benchmarks.report.blocks import OneSize
 
 LIMIT_BYTES = 480_000
 """What a page should stay below: it is sent by mail, kept by CI for every build, and opened on phones."""
@@ -12,8 +14,12 @@ LIMIT_BYTES = 480_000
 class Detail:
     """One level of detail; the tables of results are the same in all."""
 
-    compact: bool = False
-    """Each drawing of a single variant in one size, instead of one for wide and one for narrow windows."""
+    single: OneSize | None = None
+    """The size of a drawing of a single variant; None is one for wide and one for narrow windows."""
+    overview: OneSize | None = None
+    """The size of a drawing of all variants."""
+    windows: int = 2000
+    """Window medians that are embedded, over all variants."""
     layers: int = 16
     classes: int = 20
     """How many of each are listed and drawn, for each variant."""
@@ -28,26 +34,24 @@ class Detail:
 
 
 _FEWER = "For more of each variant, report fewer at a time."
-LEVELS = (
-    Detail(),
-    Detail(
-        compact=True,
-        layers=8,
-        classes=8,
-        remarks=12,
-        note=f"There are many variants here, so the 8 layers and classes that matter most of each are shown. {_FEWER}",
-    ),
-    Detail(
-        compact=True,
-        layers=6,
-        classes=6,
-        remarks=6,
-        side=False,
-        traced=False,
-        note=(
-            "There are many variants here, so passes, layers and classes are listed without drawings, the 6 that "
-            f"matter most of each, and clocks and temperatures are left out. {_FEWER}"
-        ),
+_LIGHTER = Detail(
+    single="narrow",
+    layers=8,
+    classes=8,
+    remarks=12,
+    note=f"There are many variants here, so the 8 layers and classes that matter most of each are shown. {_FEWER}",
+)
+_LIGHT = Detail(
+    single="narrow",
+    layers=6,
+    classes=6,
+    remarks=6,
+    side=False,
+    traced=False,
+    note=(
+        "There are many variants here, so passes, layers and classes are listed without drawings, the 6 that matter "
+        f"most of each, and clocks and temperatures are left out. {_FEWER}"
     ),
 )
+LEVELS = (Detail(), _LIGHTER, _LIGHT, replace(_LIGHT, overview="wide", windows=500))
 """From all there is to the least."""

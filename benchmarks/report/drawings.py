@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edgewright.benchmarks.report import plots
-from edgewright.benchmarks.report.blocks import Block, Fold, Line, Plot, Section
+from edgewright.benchmarks.report.blocks import Block, Fold, Line, OneSize, Plot, Section
 from edgewright.benchmarks.report.data import HistoryShown, RunFound, Variant
 from edgewright.benchmarks.report.detail import Detail
 from edgewright.benchmarks.report.plots import Caption
@@ -17,17 +17,18 @@ _COMPARE = "edgewright bench BUNDLE --against BASELINE"
 _BENCH = "edgewright bench BUNDLE"
 
 
-def tradeoff(variants: Sequence[Variant], labels: Mapping[str, str]) -> Section:
+def tradeoff(variants: Sequence[Variant], labels: Mapping[str, str], detail: Detail) -> Section:
     """Accuracy over latency, a plot for each model, metric and way of asking."""
     groups: dict[tuple[str, str, str], list[Variant]] = {}
     for one in variants:
         if one.accuracy.metric:
             groups.setdefault((one.model, one.accuracy.metric, one.asked), []).append(one)
     found: list[Block] = []
-    for number, ((model, metric, asked), members) in enumerate(groups.items(), 1):
+    for number, ((model, _, asked), members) in enumerate(groups.items(), 1):
         drawable = [m for m in members if m.latency["p50"].value is not None and m.accuracy.found.value is not None]
         if drawable:
-            found.append(_pareto(number, ", ".join(part for part in (model, asked) if part), metric, members, labels))
+            whose = ", ".join(part for part in (model, asked) if part)
+            found.append(_pareto(f"pareto-{number}", whose, members, labels, detail.overview))
     lead = "Faster is to the left; the line joins the variants that no other beats in both."
     if not found:
         text = "There is no variant with both a latency and an accuracy."
@@ -35,7 +36,13 @@ def tradeoff(variants: Sequence[Variant], labels: Mapping[str, str]) -> Section:
     return Section("tradeoff", "Accuracy and latency", tuple(found), lead)
 
 
-def _pareto(number: int, whose: str, metric: str, members: Sequence[Variant], labels: Mapping[str, str]) -> Plot:
+def _pareto(
+    key: str,
+    whose: str,
+    members: Sequence[Variant],
+    labels: Mapping[str, str],
+    only: OneSize | None,
+) -> Plot:
     points = tuple(
         plots.ParetoPoint(
             label=labels[one.key],
@@ -49,19 +56,22 @@ def _pareto(number: int, whose: str, metric: str, members: Sequence[Variant], la
         )
         for one in members
     )
+    metric = members[0].accuracy.metric
     title = f"{metric} over p50 latency" + (f", {whose}" if whose else "")
     caption = Caption(
-        f"pareto-{number}",
+        key,
         title,
         f"{len(points)} variants; the larger the mark, the larger the files. All are in Results.",
     )
     better = members[0].accuracy.higher_is_better
     return Plot(
-        caption, lambda width: plots.pareto(points, caption, metric=metric, higher_is_better=better, width=width)
+        caption,
+        lambda width: plots.pareto(points, caption, metric=metric, higher_is_better=better, width=width),
+        only,
     )
 
 
-def ratios(variants: Sequence[Variant], labels: Mapping[str, str]) -> Section:
+def ratios(variants: Sequence[Variant], labels: Mapping[str, str], detail: Detail) -> Section:
     """Ratios to baselines with their intervals."""
     compared = [(one, one.comparison) for one in variants if one.comparison is not None]
     if not compared:
@@ -83,12 +93,12 @@ def ratios(variants: Sequence[Variant], labels: Mapping[str, str]) -> Section:
         "Latency over the baseline's",
         f"Left of 1 is faster; right of the margin at {1 + delta:g} is a regression. Bars are 95 % intervals.",
     )
-    plot = Plot(caption, lambda width: plots.forest(rows, caption, delta=delta, width=width))
+    plot = Plot(caption, lambda width: plots.forest(rows, caption, delta=delta, width=width), detail.overview)
     lead = "Both were run in fresh processes, in turns, on the same machine: the median of each run over its partner's."
     return Section("ratios", "Ratios", (plot, ratios_table(variants)), lead)
 
 
-def distributions(variants: Sequence[Variant], labels: Mapping[str, str]) -> Section:
+def distributions(variants: Sequence[Variant], labels: Mapping[str, str], detail: Detail) -> Section:
     """How the samples of each variant spread."""
     series = tuple(_series(one, labels[one.key]) for one in variants if one.session is not None and one.session.bins)
     if not series:
@@ -99,7 +109,7 @@ def distributions(variants: Sequence[Variant], labels: Mapping[str, str]) -> Sec
         "Latency of single samples",
         "A ridge a variant; its last bin also holds the slowest 1 % of samples. Ticks mark percentiles.",
     )
-    plot = Plot(caption, lambda width: plots.distribution(series, caption, width=width))
+    plot = Plot(caption, lambda width: plots.distribution(series, caption, width=width), detail.overview)
     return Section("distribution", "How latencies spread", (plot,))
 
 
@@ -145,7 +155,7 @@ def _run_order(one: Variant, label: str, detail: Detail) -> Fold:
     plot = Plot(
         caption,
         lambda width: plots.run_order((*marks, *voided), caption, side=side, throttled=throttled, width=width),
-        detail.compact,
+        detail.single,
     )
     remarks: tuple[Block, ...] = (
         () if side or not detail.side else (Line("Clocks and temperatures: not read on this machine.", tone="none"),)

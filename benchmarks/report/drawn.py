@@ -19,9 +19,10 @@ _Point = tuple[float, float]
 
 
 def drawn(plot: Plot) -> str:
-    """HTML of a plot for wide and narrow windows; a compact one has the narrow drawing for both, without its tips."""
-    if plot.compact:
-        return f'<div class="one-size">{_TIP.sub("", slim(plot.draw(plots.NARROW)))}</div>'
+    """HTML of a plot for wide and narrow windows; where one size must do, it has no tips."""
+    if plot.only is not None:
+        width = plots.NARROW if plot.only == "narrow" else plots.WIDE
+        return f'<div class="only-{plot.only}">{_TIP.sub("", slim(plot.draw(width)))}</div>'
     return plots.responsive(lambda width: slim(plot.draw(width)))
 
 

@@ -26,9 +26,9 @@ def page_of(data: ReportData, detail: Detail = LEVELS[0]) -> Page:
     sections: list[Section | None] = [
         gate_section(data.findings),
         _results(variants) if variants else None,
-        tradeoff(variants, named),
-        ratios(variants, named),
-        distributions(variants, named),
+        tradeoff(variants, named, detail),
+        ratios(variants, named, detail),
+        distributions(variants, named, detail),
         run_orders(variants, named, detail),
         waterfalls(variants, named, unit, detail),
         layer_sections(variants, named, detail),
@@ -36,7 +36,7 @@ def page_of(data: ReportData, detail: Detail = LEVELS[0]) -> Page:
         fallbacks(variants, named, detail),
         histories(data.histories),
         provenance(data, named),
-        embedded(data),
+        embedded(data, detail),
     ]
     return Page(
         title=_title(variants),

@@ -131,7 +131,7 @@ def _protocol(session: Session | None) -> list[tuple[str, str]]:
     ]
 
 
-def embedded(data: ReportData) -> Section:
+def embedded(data: ReportData, detail: Detail) -> Section:
     """Summaries, window medians and digests, for those who want to compute."""
-    code = Code("JSON", summary_text(data))
+    code = Code("JSON", summary_text(data, detail.windows))
     return Section("data", "The figures as data", (Fold("fold-data", "Show the JSON", (code,)),), DATA_NOTE)

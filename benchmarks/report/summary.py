@@ -10,14 +10,14 @@ from edgewright.benchmarks.statistics import percentile
 
 SCHEMA = "edgewright.report/1"
 DATA_NOTE = "Summaries, window medians and digests; the raw samples stay in the records. Times are nanoseconds."
-_WINDOWS = 2000
-"""Window medians that are embedded at most, over all variants: the page must stay light."""
+WINDOWS = 2000
+"""Window medians at most, over all variants; where there are more, neighbours are put together."""
 
 
-def summary_of(data: ReportData) -> dict[str, object]:
+def summary_of(data: ReportData, at_most: int = WINDOWS) -> dict[str, object]:
     """Every variant's figures, or the reasons they are missing."""
     windows = sum(len(run.window_medians) for one in data.variants if one.session for run in one.session.runs)
-    stride = max(1, -(-windows // _WINDOWS))
+    stride = max(1, -(-windows // at_most))
     return {
         "schema": SCHEMA,
         "variants": [_variant(one, stride) for one in data.variants],
@@ -27,9 +27,9 @@ def summary_of(data: ReportData) -> dict[str, object]:
     }
 
 
-def summary_text(data: ReportData) -> str:
+def summary_text(data: ReportData, at_most: int = WINDOWS) -> str:
     """The same as text: a line for each variant, sorted keys."""
-    content = summary_of(data)
+    content = summary_of(data, at_most)
     variants = content.pop("variants")
     assert isinstance(variants, list)
     head = json.dumps(content, sort_keys=True, allow_nan=False)

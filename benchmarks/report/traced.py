@@ -34,9 +34,7 @@ def waterfalls(variants: Sequence[Variant], labels: Mapping[str, str], unit: Tim
 def _waterfall(one: Variant, trace: Trace, label: str, unit: TimeUnit, detail: Detail) -> Fold:
     caption = Caption(f"passes-{one.key}", f"Size, latency and accuracy, {label}", _summary(trace.steps, unit))
     metric = trace.metric or "accuracy"
-    plot = Plot(
-        caption, lambda width: plots.waterfall(trace.steps, caption, metric=metric, width=width), detail.compact
-    )
+    plot = Plot(caption, lambda width: plots.waterfall(trace.steps, caption, metric=metric, width=width), detail.single)
     drawing = (plot,) if detail.traced else ()
     remarks: tuple[Block, ...] = (Lines(trace.notes),) if trace.notes else ()
     return Fold(
@@ -98,7 +96,7 @@ def _layers(one: Variant, trace: Trace, label: str, detail: Detail) -> Fold:
     rest = f", the {len(listed)} that matter most in figures" if count > len(listed) else ""
     caption = Caption(f"layers-{one.key}", f"Error and time, {label}", f"{count} layers{rest}.")
     plot = Plot(
-        caption, lambda width: plots.layers(trace.layers, caption, top=detail.layers, width=width), detail.compact
+        caption, lambda width: plots.layers(trace.layers, caption, top=detail.layers, width=width), detail.single
     )
     drawing = (plot,) if detail.traced else ()
     reasons = Reasons()
@@ -176,7 +174,7 @@ def _classes(one: Variant, trace: Trace, label: str, detail: Detail) -> Fold:
         plot = Plot(
             caption,
             lambda width: plots.classes(trace.classes, caption, top=detail.classes, width=width),
-            detail.compact,
+            detail.single,
         )
         changed = any(row.value != row.reference for row in trace.classes)
         blocks += [plot] if detail.traced and changed else []

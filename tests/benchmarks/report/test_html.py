@@ -15,15 +15,18 @@ import pytest
 
 pytest.importorskip("jinja2", reason="the report extra is not installed")
 
+from edgewright.benchmarks.record import append_record, record_path
 from edgewright.benchmarks.report.gather import gather
 from edgewright.benchmarks.report.html import render_report, style_sheet
 from edgewright.benchmarks.report.page import page_of
+from edgewright.benchmarks.trace import append_trace
 
 from .conftest import make_record, make_trace, sha
 
 RecordsAt = Callable[..., Path]
 BundleAt = Callable[..., tuple[Path, str]]
 
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}
 ELEMENTS = {
     *(
@@ -212,19 +215,22 @@ def test_the_same_input_gives_the_same_bytes(records_at: RecordsAt, bundle_at: B
     assert render_report(gather([path, records])) == render_report(gather([records, path, records]))
 
 
-def test_twenty_variants_with_everything_stay_light(records_at: RecordsAt) -> None:
-    entries = []
+def test_twenty_variants_with_everything_stay_light(bundle_at: BundleAt, tmp_path: Path) -> None:
+    """Five models in four precisions: 40 runs each in pairs, 120 layers, 100 classes, a journal."""
+    paths = []
     for at in range(20):
-        target = f"hardware-{at // 4}/onnxruntime"
-        precision = ("fp32", "bf16", "fp16", "int8")[at % 4]
-        digest = sha(f"{target} {precision}")
-        entries.append(make_record(digest, target=target, precision=precision, ratio=0.5 + at / 20, seed=at))
-        entries.append(make_trace(digest, target=target))
-    text = render_report(gather([records_at(*entries)]))
+        path, digest = bundle_at(
+            f"b{at}", PRECISIONS[at % 4], weights=f"weights {at // 4}", layer=f"encoder.{at}.query"
+        )
+        append_record(record_path(path), make_record(digest, ratio=0.5 + at / 20, seed=at, pairs=20, samples=320))
+        append_trace(record_path(path), make_trace(digest, layers=120, classes=100))
+        paths.append(path)
+    text = render_report(gather(paths))
     assert len(text.encode()) <= 500_000
     assert "many variants" in text
     seen = Seen(text)
-    assert len([one for one in seen.of("details") if str(one["id"]).startswith("fold-layers-")]) == 20
+    for part in ("runs", "passes", "layers", "classes", "left"):
+        assert sum(str(one["id"]).startswith(f"fold-{part}-") for one in seen.of("details")) == 20
 
 
 @pytest.mark.parametrize("word", HOSTILE)
