@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from edgewright.backends import Artifact, Session, registry
-from edgewright.benchmarks._subject import scrub_environment
+from edgewright.benchmarks.harness._subject import scrub_environment
 from edgewright.core.bundle.golden import read_samples
 from edgewright.core.errors import EdgewrightError, EngineError
 from edgewright.core.tensors import Feeds, Outputs

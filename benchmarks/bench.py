@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 from edgewright.backends import Artifact, open_isolated
 from edgewright.benchmarks.accuracy import Score, score
-from edgewright.benchmarks.machine import disturbances, this_machine
-from edgewright.benchmarks.measuring import Measured, Question, measure
+from edgewright.benchmarks.harness.machine import disturbances, this_machine
+from edgewright.benchmarks.harness.measuring import Measured, Question, measure
+from edgewright.benchmarks.harness.protocol import Protocol, protocol_named
+from edgewright.benchmarks.harness.timing_lock import timing_lock
 from edgewright.benchmarks.preparing import Judging, dataset_for, few_inputs, inputs_of, judging, prepare
-from edgewright.benchmarks.protocol import Protocol, protocol_named
 from edgewright.benchmarks.record import AccuracyFound, Record, Status
 from edgewright.benchmarks.summary import confidence_95, protocol_used, summarise
-from edgewright.benchmarks.timing_lock import timing_lock
 from edgewright.core.bundle import Bundle
 from edgewright.core.workdir import working_folder
 
@@ -43,7 +43,7 @@ def bench_bundle(
 
     Args:
         bundle: an opened bundle.
-        preset: a name of :data:`edgewright.benchmarks.protocol.PRESETS`, or a protocol of one's own.
+        preset: a name of :data:`edgewright.benchmarks.harness.protocol.PRESETS`, or a protocol of one's own.
         threads: compute threads; None is the target's number, at most this machine's cores.
         data: DATA as the command line has it: its first samples are the inputs instead of the bundle's golden ones,
             and with labels the accuracy is measured.

@@ -20,11 +20,11 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from edgewright.benchmarks.machine import Machine
-from edgewright.benchmarks.nvml import Clocks
+from edgewright.benchmarks.harness.machine import Machine
+from edgewright.benchmarks.harness.nvml import Clocks
+from edgewright.benchmarks.harness.timing_lock import machine_lock
 from edgewright.benchmarks.readings import NO_ENERGY, Energy, SideReading
 from edgewright.benchmarks.statistics import Outliers, Percentile
-from edgewright.benchmarks.timing_lock import machine_lock
 from edgewright.core import jsontext
 from edgewright.core.errors import BadInputError, IOFailureError
 from edgewright.core.files import write_atomically

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from edgewright.backends import Artifact, Limits, call_isolated
-from edgewright.benchmarks.timing_lock import timing_lock
+from edgewright.benchmarks.harness.timing_lock import timing_lock
 from edgewright.core.bundle.golden import write_samples
 from edgewright.core.errors import EngineError
 from edgewright.core.tensors import Feeds

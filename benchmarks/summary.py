@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from edgewright.benchmarks.measuring import Warmth, digest_of_samples
-from edgewright.benchmarks.protocol import Protocol
+from edgewright.benchmarks.harness.measuring import Warmth, digest_of_samples
+from edgewright.benchmarks.harness.protocol import Protocol
+from edgewright.benchmarks.harness.scenarios import throughput
 from edgewright.benchmarks.record import ProtocolUsed, Run, Summary
-from edgewright.benchmarks.scenarios import throughput
 from edgewright.benchmarks.statistics import autocorrelation, drift, outliers, percentiles, variation
 from edgewright.core.tensors import Feeds
 

@@ -52,8 +52,8 @@ def test_the_manifest() -> None:
 
 def test_the_record() -> None:
     from edgewright.benchmarks import readings, record
-    from edgewright.benchmarks.machine import Machine
-    from edgewright.benchmarks.nvml import Clocks, GpuLimits
+    from edgewright.benchmarks.harness.machine import Machine
+    from edgewright.benchmarks.harness.nvml import Clocks, GpuLimits
     from edgewright.benchmarks.statistics import Outliers, Percentile
 
     kinds = (record.Record, record.Subject, record.Target, record.ProtocolUsed, record.Run, record.VoidedRun)
@@ -75,7 +75,7 @@ def test_gates() -> None:
 
 
 def test_presets() -> None:
-    from edgewright.benchmarks.protocol import PRESETS
+    from edgewright.benchmarks.harness.protocol import PRESETS
 
     page = (DOCS / "measurement.md").read_text("utf-8")
     for preset in PRESETS.values():

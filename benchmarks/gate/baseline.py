@@ -18,10 +18,10 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from edgewright.benchmarks.machine import Machine
+from edgewright.benchmarks.harness.machine import Machine
+from edgewright.benchmarks.harness.timing_lock import machine_lock
 from edgewright.benchmarks.record import Record
 from edgewright.benchmarks.summary import run_medians
-from edgewright.benchmarks.timing_lock import machine_lock
 from edgewright.core import jsontext
 from edgewright.core.errors import BadInputError, UnavailableError
 from edgewright.core.files import open_regular, write_atomically

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgewright.benchmarks.gate.latency import DELTA
-from edgewright.benchmarks.protocol import PRESETS
+from edgewright.benchmarks.harness.protocol import PRESETS
 from edgewright.benchmarks.statistics import SAMPLE_FLOORS
 from edgewright.core.budget import DEFAULT_MAX_DROP
 from edgewright.core.errors import UsageError

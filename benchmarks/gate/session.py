@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgewright.benchmarks.bench import Benched, bench_whole
-from edgewright.benchmarks.compared import Compared, compare_bundles
-from edgewright.benchmarks.duel import Pairing
 from edgewright.benchmarks.gate.accuracy_findings import paired_accuracy, stored_accuracy
 from edgewright.benchmarks.gate.baseline import Baseline, Scores, entry_of, find_baseline, read_baselines
 from edgewright.benchmarks.gate.findings import Failure, Finding, GateReport
@@ -26,8 +24,10 @@ from edgewright.benchmarks.gate.limits import Gate
 from edgewright.benchmarks.gate.pairs import paired
 from edgewright.benchmarks.gate.size_memory import judge_bytes
 from edgewright.benchmarks.gate.unpaired import ALPHA, UnpairedTest, unpaired_test
-from edgewright.benchmarks.machine import this_machine
-from edgewright.benchmarks.protocol import Protocol
+from edgewright.benchmarks.harness.machine import this_machine
+from edgewright.benchmarks.harness.protocol import Protocol
+from edgewright.benchmarks.pairs.compared import Compared, compare_bundles
+from edgewright.benchmarks.pairs.duel import Pairing
 from edgewright.benchmarks.record import Record
 from edgewright.benchmarks.summary import run_medians
 from edgewright.core.bundle import Bundle, open_bundle

@@ -24,7 +24,7 @@ from edgewright.benchmarks.gpu_check.plan import (
 )
 from edgewright.benchmarks.gpu_check.session import run_cell
 from edgewright.benchmarks.gpu_check.table import markdown, summary
-from edgewright.benchmarks.timing_lock import timing_lock
+from edgewright.benchmarks.harness.timing_lock import timing_lock
 from edgewright.core.errors import EdgewrightError, ExitCode, TargetAbsentError, UnavailableError, UsageError
 from edgewright.targets.detect import this_host
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edgewright.benchmarks._subject import scrub_environment
 from edgewright.benchmarks.gpu_check.arms import Arm, TorchArm, prepare
 from edgewright.benchmarks.gpu_check.models import NETWORKS, network
 from edgewright.benchmarks.gpu_check.plan import ArmResult, CellPlan, precision_of
 from edgewright.benchmarks.gpu_check.rounds import Interleaver, series_of
-from edgewright.benchmarks.nvml import Clocks, this_gpu
+from edgewright.benchmarks.harness._subject import scrub_environment
+from edgewright.benchmarks.harness.nvml import Clocks, this_gpu
 from edgewright.core import jsontext
 from edgewright.core.errors import EdgewrightError, UnavailableError
 from edgewright.core.files import write_atomically

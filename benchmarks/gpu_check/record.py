@@ -28,7 +28,7 @@ from typing import cast
 
 from edgewright.benchmarks.gpu_check.figures import figures_of
 from edgewright.benchmarks.gpu_check.plan import BOUNDARIES, WAYS
-from edgewright.benchmarks.machine import this_machine
+from edgewright.benchmarks.harness.machine import this_machine
 from edgewright.core import jsontext
 from edgewright.core.errors import BadInputError, UsageError
 from edgewright.core.files import open_regular, write_atomically

@@ -12,7 +12,7 @@ from typing import cast
 
 from edgewright.benchmarks.gpu_check.arms import Arm
 from edgewright.benchmarks.gpu_check.plan import Boundary, Effort
-from edgewright.benchmarks.nvml import CLOCK_DROP_LIMIT, VOIDING, Clocks
+from edgewright.benchmarks.harness.nvml import CLOCK_DROP_LIMIT, VOIDING, Clocks
 
 MOST_VOIDED = 3
 """Rounds that are made again; after that, disturbance is accepted and said."""

@@ -10,6 +10,7 @@ from edgewright.benchmarks.report.data import HistoryShown, RunFound, Variant
 from edgewright.benchmarks.report.detail import Detail
 from edgewright.benchmarks.report.plots import Caption
 from edgewright.benchmarks.report.results import ratios_table
+from edgewright.benchmarks.report.wording import labels as labels_of
 from edgewright.benchmarks.report.wording import share
 
 _THROTTLED = ("throttle", "clock", "stolen")
@@ -17,7 +18,7 @@ _COMPARE = "edgewright bench BUNDLE --against BASELINE"
 _BENCH = "edgewright bench BUNDLE"
 
 
-def tradeoff(variants: Sequence[Variant], labels: Mapping[str, str], detail: Detail) -> Section:
+def tradeoff(variants: Sequence[Variant], detail: Detail) -> Section:
     """Accuracy over latency, a plot for each model, metric and way of asking."""
     groups: dict[tuple[str, str, str], list[Variant]] = {}
     for one in variants:
@@ -28,7 +29,7 @@ def tradeoff(variants: Sequence[Variant], labels: Mapping[str, str], detail: Det
         drawable = [m for m in members if m.latency["p50"].value is not None and m.accuracy.found.value is not None]
         if drawable:
             whose = ", ".join(part for part in (model, asked) if part)
-            found.append(_pareto(f"pareto-{number}", whose, members, labels, detail.overview))
+            found.append(_pareto(f"pareto-{number}", whose, members, detail.overview))
     lead = "Faster is to the left; the line joins the variants that no other beats in both."
     if not found:
         text = "There is no variant with both a latency and an accuracy."
@@ -40,12 +41,12 @@ def _pareto(
     key: str,
     whose: str,
     members: Sequence[Variant],
-    labels: Mapping[str, str],
     only: OneSize | None,
 ) -> Plot:
+    named = labels_of(members)  # within one plot less is needed to tell them apart
     points = tuple(
         plots.ParetoPoint(
-            label=labels[one.key],
+            label=named[one.key],
             p50_ns=one.latency["p50"].value,
             accuracy=one.accuracy.found.value,
             size_bytes=None if one.size.value is None else int(one.size.value),

@@ -22,7 +22,8 @@ def drawn(plot: Plot) -> str:
     """HTML of a plot for wide and narrow windows; where one size must do, it has no tips."""
     if plot.only is not None:
         width = plots.NARROW if plot.only == "narrow" else plots.WIDE
-        return f'<div class="only-{plot.only}">{_TIP.sub("", slim(plot.draw(width)))}</div>'
+        reached = ' tabindex="0" role="region" aria-label="Plot"' if plot.only == "wide" else ""  # it may scroll
+        return f'<div class="only-{plot.only}"{reached}>{_TIP.sub("", slim(plot.draw(width)))}</div>'
     return plots.responsive(lambda width: slim(plot.draw(width)))
 
 

@@ -16,7 +16,7 @@ from edgewright.benchmarks.report.verdict import verdict_of
 from edgewright.benchmarks.report.wording import labels, time_unit
 from edgewright.core.foreign_text import shortened
 
-_MODELS_NAMED = 3
+_LONGEST_TITLE = 60
 
 
 def page_of(data: ReportData, detail: Detail = LEVELS[0]) -> Page:
@@ -26,7 +26,7 @@ def page_of(data: ReportData, detail: Detail = LEVELS[0]) -> Page:
     sections: list[Section | None] = [
         gate_section(data.findings),
         _results(variants) if variants else None,
-        tradeoff(variants, named, detail),
+        tradeoff(variants, detail),
         ratios(variants, named, detail),
         distributions(variants, named, detail),
         run_orders(variants, named, detail),
@@ -54,11 +54,10 @@ def _results(variants: Sequence[Variant]) -> Section:
 
 
 def _title(variants: Sequence[Variant]) -> str:
-    models = list(dict.fromkeys(one.model for one in variants if one.model))
+    models = [shortened(name, _LONGEST_TITLE) for name in dict.fromkeys(one.model for one in variants if one.model)]
     if not models:
         return "Edge report"
-    more = len(models) - _MODELS_NAMED
-    return ", ".join(shortened(name, 60) for name in models[:_MODELS_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return models[0] if len(models) == 1 else f"{models[0]} and {len(models) - 1} more"
 
 
 def _subtitle(variants: Sequence[Variant]) -> str:

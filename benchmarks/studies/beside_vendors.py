@@ -18,13 +18,13 @@ import numpy as np
 
 from edgewright.backends._onnxruntime_session import SLOWER_FUSIONS
 from edgewright.benchmarks.bench import now
-from edgewright.benchmarks.machine import this_machine
-from edgewright.benchmarks.measuring import Children, Question
+from edgewright.benchmarks.harness.machine import this_machine
+from edgewright.benchmarks.harness.measuring import Children, Question
+from edgewright.benchmarks.harness.protocol import Preset, Protocol
+from edgewright.benchmarks.harness.timing_lock import timing_lock
 from edgewright.benchmarks.preparing import Prepared, inputs_of, prepare
-from edgewright.benchmarks.protocol import Preset, Protocol
 from edgewright.benchmarks.statistics import paired_ratio
 from edgewright.benchmarks.summary import run_medians
-from edgewright.benchmarks.timing_lock import timing_lock
 from edgewright.core import jsontext
 from edgewright.core.bundle import open_bundle
 from edgewright.core.files import write_atomically

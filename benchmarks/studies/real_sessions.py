@@ -8,9 +8,9 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from edgewright.benchmarks.bench import now
-from edgewright.benchmarks.compared import Compared, compare_bundles
-from edgewright.benchmarks.duel import Pairing
-from edgewright.benchmarks.machine import this_machine
+from edgewright.benchmarks.harness.machine import this_machine
+from edgewright.benchmarks.pairs.compared import Compared, compare_bundles
+from edgewright.benchmarks.pairs.duel import Pairing
 from edgewright.benchmarks.summary import run_medians
 from edgewright.core import jsontext
 from edgewright.core.bundle import open_bundle

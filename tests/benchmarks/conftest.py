@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgewright.backends import Artifact
-from edgewright.benchmarks import protocol
+from edgewright.benchmarks.harness import protocol
 from edgewright.core.bundle import (
     BackendRecord,
     Bundle,

@@ -12,7 +12,7 @@ from scipy import stats
 
 from edgewright.benchmarks import bench
 from edgewright.benchmarks.bench import bench_bundle
-from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.harness.protocol import Preset, Protocol, WarmUp, Windows
 from edgewright.benchmarks.record import Run
 from edgewright.benchmarks.summary import confidence_95, summarise
 from edgewright.core.bundle import Bundle

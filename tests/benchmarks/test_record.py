@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks.machine import this_machine
+from edgewright.benchmarks.harness.machine import this_machine
 from edgewright.benchmarks.record import (
     ProtocolUsed,
     Record,

@@ -11,8 +11,8 @@ import pytest
 
 from edgewright.backends import Artifact
 from edgewright.benchmarks import search_grade
+from edgewright.benchmarks.harness.timing_lock import timing_lock
 from edgewright.benchmarks.search_grade import Arm, time_arms
-from edgewright.benchmarks.timing_lock import timing_lock
 from edgewright.core.tensors import Feeds
 
 Paced = Callable[..., Artifact]

@@ -13,11 +13,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgewright.benchmarks import bench, protocol, summary
+from edgewright.benchmarks import bench, summary
 from edgewright.benchmarks.gate.latency import Look
-from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.harness import protocol
+from edgewright.benchmarks.harness.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.harness.scenarios import SINGLE_STREAM, Scenario
 from edgewright.benchmarks.record import Run, Summary
-from edgewright.benchmarks.scenarios import SINGLE_STREAM, Scenario
 from edgewright.benchmarks.statistics import Percentile
 from edgewright.cli import main
 from edgewright.core.bundle import (
@@ -139,7 +140,7 @@ def test_one_bundle_that_fails_does_not_keep_the_others(
 def test_figures_that_must_not_be_used_are_said_aloud(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("edgewright.benchmarks.measuring.REPEAT_LIMIT", 1e9)
+    monkeypatch.setattr("edgewright.benchmarks.harness.measuring.REPEAT_LIMIT", 1e9)
     assert main(["bench", str(bundle), "--threads", "1"]) == 1
     _, err = capsys.readouterr()
     assert "something keeps answers" in err
@@ -208,9 +209,9 @@ def test_numbers_that_do_not_fit_the_scenario(
 def short_pairs(monkeypatch: pytest.MonkeyPatch, short: None) -> None:
     """Two looks of three pairs and six: what is tested here is words, not figures."""
     looks = (Look(3, 0.125), Look(6, 0.02))
-    for module in ("pairing", "gate.latency"):
+    for module in ("pairs.pairing", "gate.latency"):
         monkeypatch.setattr(f"edgewright.benchmarks.{module}.LOOKS", looks)
-    monkeypatch.setattr("edgewright.benchmarks.pairing.protocol_named", protocol.protocol_named)
+    monkeypatch.setattr("edgewright.benchmarks.pairs.pairing.protocol_named", protocol.protocol_named)
 
 
 @pytest.mark.usefixtures("short_pairs")

@@ -13,10 +13,11 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
-from edgewright.benchmarks import duel, pairing, protocol
 from edgewright.benchmarks.gate import latency, session
 from edgewright.benchmarks.gate.latency import Look
-from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.harness import protocol
+from edgewright.benchmarks.harness.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.pairs import duel, pairing
 from edgewright.cli import main
 from edgewright.core.bundle import (
     BackendRecord,
@@ -104,7 +105,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     def named(name: str) -> Protocol:
         return Protocol(presets[name], Windows(5, 0.01), warm)
 
-    for module in ("bench", "pairing"):
+    for module in ("bench", "pairs.pairing"):
         monkeypatch.setattr(f"edgewright.benchmarks.{module}.protocol_named", named)
     for owner in (latency, pairing):
         monkeypatch.setattr(owner, "LOOKS", (Look(1, 0.004), Look(2, 0.006)))

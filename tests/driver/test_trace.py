@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp
+from edgewright.benchmarks.harness.protocol import Preset, Protocol, WarmUp
 from edgewright.benchmarks.trace import read_traces
 from edgewright.core.errors import EngineError
 from edgewright.driver import latency, trace, trace_layers, trace_steps

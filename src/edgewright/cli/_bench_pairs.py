@@ -73,8 +73,8 @@ def self_test(path: Path, args: argparse.Namespace) -> Record:
     Raises:
         EdgewrightError: the bundle cannot be measured here.
     """
-    from edgewright.benchmarks.compared import compare_bundles
-    from edgewright.benchmarks.duel import Pairing
+    from edgewright.benchmarks.pairs.compared import compare_bundles
+    from edgewright.benchmarks.pairs.duel import Pairing
     from edgewright.core.bundle import open_bundle
 
     require_single_stream(args)

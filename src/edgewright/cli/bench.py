@@ -12,7 +12,7 @@ from edgewright.cli._progress import ProgressLine
 from edgewright.core.errors import EdgewrightError, ExitCode
 
 if TYPE_CHECKING:
-    from edgewright.benchmarks.protocol import Protocol
+    from edgewright.benchmarks.harness.protocol import Protocol
     from edgewright.benchmarks.record import Record
 
 SUMMARY = "measure a bundle on this machine: latency, memory, accuracy"
@@ -21,8 +21,8 @@ REPORT_SCHEMA = "edgewright.bench-report/1"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares BUNDLE... and the options."""
-    from edgewright.benchmarks.protocol import PRESETS
-    from edgewright.benchmarks.scenarios import SCENARIOS
+    from edgewright.benchmarks.harness.protocol import PRESETS
+    from edgewright.benchmarks.harness.scenarios import SCENARIOS
 
     sizes = ", ".join(f"{one.name} {one.seconds:g} s" for one in PRESETS.values())
     parser.add_argument("bundles", metavar="BUNDLE", type=Path, nargs="+", help="bundles, or their unzipped folders")
@@ -65,8 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> ExitCode:
     """Prints a table; a bundle that fails does not keep the others from being measured."""
-    from edgewright.benchmarks.protocol import protocol_named
-    from edgewright.benchmarks.scenarios import scenario_named
+    from edgewright.benchmarks.harness.protocol import protocol_named
+    from edgewright.benchmarks.harness.scenarios import scenario_named
 
     protocol = protocol_named(args.preset, scenario_named(args.scenario, args.rate, args.batch, args.seed))
     if args.history is not None:
@@ -161,8 +161,8 @@ def _exchange(records: Sequence[Record], args: argparse.Namespace) -> None:
     """Writes pytest-benchmark's format where it is asked for."""
     if args.pytest_benchmark_json is None or not records:
         return
+    from edgewright.benchmarks.exchange.pytest_json import to_pytest_benchmark
     from edgewright.benchmarks.history.commit import commit_here
-    from edgewright.benchmarks.pytest_json import to_pytest_benchmark
     from edgewright.core.files import write_atomically
     from edgewright.core.jsontext import pretty
 

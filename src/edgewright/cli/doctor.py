@@ -211,7 +211,7 @@ def _machine() -> list[Item]:
     import shutil
     import tempfile
 
-    from edgewright.benchmarks.machine import disturbances, pressure, this_machine
+    from edgewright.benchmarks.harness.machine import disturbances, pressure, this_machine
     from edgewright.core.errors import EdgewrightError
     from edgewright.targets.load import load_targets
 

@@ -21,7 +21,7 @@ SUMMARY = "on the device, build, prove and measure the engine of a bundle that w
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares BUNDLE and its options."""
-    from edgewright.benchmarks.protocol import PRESETS
+    from edgewright.benchmarks.harness.protocol import PRESETS
 
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="a bundle whose engine is still to be built")
     parser.add_argument("-o", "--out", required=True, type=Path, help="the new bundle; it names BUNDLE as its parent")

@@ -26,7 +26,7 @@ _COLOURS = {"pass": "32", "regressed": "31", "failed": "31", "inconclusive": "33
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares NEW... and the options."""
-    from edgewright.benchmarks.protocol import PRESETS
+    from edgewright.benchmarks.harness.protocol import PRESETS
 
     add = parser.add_argument
     add(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from edgewright.backends import open_isolated
 from edgewright.benchmarks.flips import CLASSIFYING, compare_classes
-from edgewright.benchmarks.machine import this_machine
+from edgewright.benchmarks.harness.machine import this_machine
 from edgewright.benchmarks.record import record_path
 from edgewright.benchmarks.trace import ClassDelta, Flips, Trace, append_trace
 from edgewright.core.errors import EdgewrightError

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from edgewright.backends import Artifact
-from edgewright.benchmarks.protocol import PRESETS
+from edgewright.benchmarks.harness.protocol import PRESETS
 from edgewright.benchmarks.trace import StepKind, TraceStep
 from edgewright.compiler.computation import computation_digest
 from edgewright.core.errors import EdgewrightError, EngineError

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgewright.benchmarks.machine import Machine
+from edgewright.benchmarks.harness.machine import Machine
 from edgewright.benchmarks.record import Comparison, ProtocolUsed, Record, Run, Subject, Target, Verdict
 from edgewright.benchmarks.summary import summarise
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from edgewright.backends import Artifact
-from edgewright.benchmarks import duel, pairing
 from edgewright.benchmarks.gate import latency, session
 from edgewright.benchmarks.gate.baseline import read_baselines, save_baselines
 from edgewright.benchmarks.gate.findings import GateReport
 from edgewright.benchmarks.gate.latency import Look
 from edgewright.benchmarks.gate.limits import Gate, Limits
 from edgewright.benchmarks.gate.session import Outcome, run_gates
-from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.harness.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.pairs import duel, pairing
 from edgewright.core import jsontext
 from edgewright.core.bundle import Bundle
 from edgewright.core.errors import ExitCode

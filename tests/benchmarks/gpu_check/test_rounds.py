@@ -9,7 +9,7 @@ import pytest
 from edgewright.benchmarks.gpu_check.arms import Arm
 from edgewright.benchmarks.gpu_check.plan import Boundary, Effort
 from edgewright.benchmarks.gpu_check.rounds import MOST_VOIDED, Interleaver, Rounds, series_of
-from edgewright.benchmarks.nvml import Clocks
+from edgewright.benchmarks.harness.nvml import Clocks
 from edgewright.core.tensors import Array
 
 SHORT = Effort(rounds=8, block_s=0.001, block_least=3, block_most=5, settle_s=0.0, warm_s=0.0)

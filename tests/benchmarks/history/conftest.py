@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from edgewright.benchmarks.bench import summarise
-from edgewright.benchmarks.machine import Machine
+from edgewright.benchmarks.harness.machine import Machine
 from edgewright.benchmarks.record import (
     AccuracyFound,
     Energy,

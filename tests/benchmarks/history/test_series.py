@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgewright.benchmarks.harness.machine import Machine
 from edgewright.benchmarks.history import History, history_table, open_history, series_of
-from edgewright.benchmarks.machine import Machine
 from edgewright.benchmarks.record import AccuracyFound, Record
 
 Make = Callable[..., Record]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from edgewright.benchmarks.harness.machine import Machine
 from edgewright.benchmarks.history import FIGURES, History, append_record_to_history, check_history, open_history
 from edgewright.benchmarks.history import sqlite as sqlite_form
-from edgewright.benchmarks.machine import Machine
 from edgewright.benchmarks.record import Comparison, Record
 from edgewright.core.errors import BadInputError, CannotWriteError, RetryableError, UsageError
 

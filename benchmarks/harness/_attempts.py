@@ -6,15 +6,15 @@ import statistics
 from collections.abc import Sequence
 from typing import cast
 
-from edgewright.benchmarks.machine import Pressure
-from edgewright.benchmarks.nvml import Clocks, reading_of
-from edgewright.benchmarks.protocol import DRIFT_LIMIT, STOLEN_LIMIT
+from edgewright.benchmarks.harness.machine import Pressure
+from edgewright.benchmarks.harness.nvml import Clocks, reading_of
+from edgewright.benchmarks.harness.protocol import DRIFT_LIMIT, STOLEN_LIMIT
+from edgewright.benchmarks.harness.scenarios import is_overloaded
 from edgewright.benchmarks.record import Memory, Run
-from edgewright.benchmarks.scenarios import is_overloaded
 from edgewright.benchmarks.statistics import drift
 
 Answer = dict[str, object]
-"""JSON, as :func:`edgewright.benchmarks._run_child.run_here` gives it."""
+"""JSON, as :func:`edgewright.benchmarks.harness._run_child.run_here` gives it."""
 
 
 def run_of(answer: Answer, arm: str, order: int, stolen: float, rate_per_s: float | None, *, disturbed: bool) -> Run:

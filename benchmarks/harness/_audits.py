@@ -7,8 +7,8 @@ import time
 
 import numpy as np
 
-from edgewright.benchmarks._subject import Subject
-from edgewright.benchmarks.protocol import MOST_ATTEMPTS, REPEAT_LIMIT
+from edgewright.benchmarks.harness._subject import Subject
+from edgewright.benchmarks.harness.protocol import MOST_ATTEMPTS, REPEAT_LIMIT
 from edgewright.core.compare import worst_error
 from edgewright.core.tensors import Outputs
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from edgewright.benchmarks.protocol import CPU_CLOCK_DROP_LIMIT
+from edgewright.benchmarks.harness.protocol import CPU_CLOCK_DROP_LIMIT
 from edgewright.benchmarks.readings import SideReading
 
 EVERY_S = 1.0

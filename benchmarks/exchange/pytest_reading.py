@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from edgewright.benchmarks.pytest_json import SUMMARY_KEY
+from edgewright.benchmarks.exchange.pytest_json import SUMMARY_KEY
 from edgewright.benchmarks.record import SCHEMA
 from edgewright.core.errors import BadInputError, IOFailureError
 

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from edgewright.backends import Artifact
-from edgewright.benchmarks.measuring import Children, Question, Warmth
-from edgewright.benchmarks.protocol import Preset, Protocol, Windows
-from edgewright.benchmarks.record import Run
-from edgewright.benchmarks.scenarios import (
+from edgewright.benchmarks.harness.measuring import Children, Question, Warmth
+from edgewright.benchmarks.harness.protocol import Preset, Protocol, Windows
+from edgewright.benchmarks.harness.scenarios import (
     HIGHEST_RATE,
     SCENARIOS,
     Scenario,
@@ -26,6 +25,7 @@ from edgewright.benchmarks.scenarios import (
     throughput,
     why_not_batched,
 )
+from edgewright.benchmarks.record import Run
 from edgewright.benchmarks.summary import summarise
 from edgewright.core.errors import UsageError
 from edgewright.core.tensors import Feeds, Outputs, TensorSpec

@@ -9,12 +9,12 @@ from typing import Literal
 
 from edgewright.backends import Artifact
 from edgewright.benchmarks.gate.latency import DELTA, PairedTest, paired_test
-from edgewright.benchmarks.machine import choose_cpus
-from edgewright.benchmarks.measuring import Children, Question, Warmth, digest_of_samples, problems_of
+from edgewright.benchmarks.harness.machine import choose_cpus
+from edgewright.benchmarks.harness.measuring import Children, Question, Warmth, digest_of_samples, problems_of
+from edgewright.benchmarks.harness.protocol import MOST_ATTEMPTS, Protocol
+from edgewright.benchmarks.harness.side import SideSeries
 from edgewright.benchmarks.preparing import Judging, Prepared, dataset_for, few_inputs, inputs_of, judging, prepare
-from edgewright.benchmarks.protocol import MOST_ATTEMPTS, Protocol
 from edgewright.benchmarks.record import Memory, Run, Verdict, VoidedRun
-from edgewright.benchmarks.side import SideSeries
 from edgewright.benchmarks.summary import run_medians
 from edgewright.core.budget import DEFAULT_MAX_DROP
 from edgewright.core.bundle import Bundle

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks.side import SideSeries
+from edgewright.benchmarks.harness.side import SideSeries
 
 Tree = Callable[..., None]
 

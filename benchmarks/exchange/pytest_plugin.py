@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from edgewright.benchmarks.protocol import Protocol as Rules
+    from edgewright.benchmarks.harness.protocol import Protocol as Rules
     from edgewright.benchmarks.record import Record
     from edgewright.core.errors import EdgewrightError
 
@@ -121,7 +121,7 @@ class EdgewrightBench:
 
     def _feed(self, record: Record) -> None:
         """Makes the run medians the rounds of the benchmark."""
-        from edgewright.benchmarks.pytest_json import SUMMARY_KEY, subject_medians, summary_of
+        from edgewright.benchmarks.exchange.pytest_json import SUMMARY_KEY, subject_medians, summary_of
 
         if self._benchmark is None:
             return
@@ -187,7 +187,7 @@ class _Job:
 
     def once(self) -> Record:
         """The bundle by itself, in one short run, as pytest-benchmark calls a function once where it is disabled."""
-        from edgewright.benchmarks.protocol import Preset, protocol_named
+        from edgewright.benchmarks.harness.protocol import Preset, protocol_named
 
         rules = protocol_named(self.preset) if isinstance(self.preset, str) else self.preset
         record = self.alone(replace(rules, preset=Preset("once", 1, 0.0, 1)))
@@ -195,8 +195,8 @@ class _Job:
 
     def against(self, baseline: Path) -> Record:
         """The bundle and a baseline in turn."""
-        from edgewright.benchmarks.compared import compare_bundles
-        from edgewright.benchmarks.duel import Pairing
+        from edgewright.benchmarks.pairs.compared import compare_bundles
+        from edgewright.benchmarks.pairs.duel import Pairing
         from edgewright.core.bundle import open_bundle
 
         pairing = Pairing(

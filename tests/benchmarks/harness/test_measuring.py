@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from edgewright.backends import Artifact
-from edgewright.benchmarks import measuring, protocol
-from edgewright.benchmarks.machine import Pressure
-from edgewright.benchmarks.measuring import Children, Measured, Question, Warmth, digest_of_samples, measure
-from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.harness import measuring, protocol
+from edgewright.benchmarks.harness.machine import Pressure
+from edgewright.benchmarks.harness.measuring import Children, Measured, Question, Warmth, digest_of_samples, measure
+from edgewright.benchmarks.harness.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.harness.side import SideSeries
 from edgewright.benchmarks.record import Memory
-from edgewright.benchmarks.side import SideSeries
 from edgewright.core.errors import EngineError
 from edgewright.core.tensors import Feeds
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import cast
 
 from edgewright.backends import Artifact, Limits, call_isolated
-from edgewright.benchmarks._attempts import clocks_of, memory_of, run_of, void_reason
-from edgewright.benchmarks._subject import Plan
-from edgewright.benchmarks.energy import Counter, find_counter, measure_energy
-from edgewright.benchmarks.machine import choose_cpus, pressure
-from edgewright.benchmarks.nvml import held_back, this_gpu
-from edgewright.benchmarks.protocol import (
+from edgewright.benchmarks.harness._attempts import clocks_of, memory_of, run_of, void_reason
+from edgewright.benchmarks.harness._subject import Plan
+from edgewright.benchmarks.harness.energy import Counter, find_counter, measure_energy
+from edgewright.benchmarks.harness.machine import choose_cpus, pressure
+from edgewright.benchmarks.harness.nvml import held_back, this_gpu
+from edgewright.benchmarks.harness.protocol import (
     BATCH_BELOW_NS,
     ENERGY_SECONDS,
     HUNDRED,
@@ -25,14 +25,14 @@ from edgewright.benchmarks.protocol import (
     REPEAT_LIMIT,
     Protocol,
 )
+from edgewright.benchmarks.harness.scenarios import batched
+from edgewright.benchmarks.harness.side import SideSeries
 from edgewright.benchmarks.readings import NO_ENERGY, Energy, SideReading
 from edgewright.benchmarks.record import Memory, Run, SampleKind, VoidedRun
-from edgewright.benchmarks.scenarios import batched
-from edgewright.benchmarks.side import SideSeries
 from edgewright.core.bundle.golden import write_samples
 from edgewright.core.tensors import Feeds, Outputs, TensorSpec
 
-_CHILD = "edgewright.benchmarks._run_child"
+_CHILD = "edgewright.benchmarks.harness._run_child"
 _GRACE_S = 120.0
 """What a child may take beyond its measuring: starting, importing, loading a large model."""
 _PATIENCE = 5.0

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks import machine as own
-from edgewright.benchmarks.machine import Pressure, choose_cpus, disturbances, pressure, this_machine
+from edgewright.benchmarks.harness import machine as own
+from edgewright.benchmarks.harness.machine import Pressure, choose_cpus, disturbances, pressure, this_machine
 
 
 def test_it_says_nothing_of_host_user_or_path() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edgewright.benchmarks.nvml import Clocks, Gpu, GpuLimits, Nvml, held_back
+from edgewright.benchmarks.harness.nvml import Clocks, Gpu, GpuLimits, Nvml, held_back
 
 NOT_SUPPORTED = 3
 

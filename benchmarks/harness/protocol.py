@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from edgewright.benchmarks.scenarios import SINGLE_STREAM, Scenario
+from edgewright.benchmarks.harness.scenarios import SINGLE_STREAM, Scenario
 from edgewright.core.errors import UsageError
 
 BATCH_BELOW_NS = 100_000

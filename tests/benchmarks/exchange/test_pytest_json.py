@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_benchmark.stats import Stats
 
-from edgewright.benchmarks.machine import this_machine
-from edgewright.benchmarks.pytest_json import stats_of, to_pytest_benchmark
-from edgewright.benchmarks.pytest_reading import from_pytest_benchmark, read_pytest_benchmark
+from edgewright.benchmarks.exchange.pytest_json import stats_of, to_pytest_benchmark
+from edgewright.benchmarks.exchange.pytest_reading import from_pytest_benchmark, read_pytest_benchmark
+from edgewright.benchmarks.harness.machine import this_machine
 from edgewright.benchmarks.readings import SideReading
 from edgewright.benchmarks.record import Comparison, ProtocolUsed, Record, Run, Subject, Target
 from edgewright.benchmarks.summary import summarise

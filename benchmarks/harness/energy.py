@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from edgewright.benchmarks.nvml import Nvml
-from edgewright.benchmarks.protocol import IDLE_SECONDS
+from edgewright.benchmarks.harness.nvml import Nvml
+from edgewright.benchmarks.harness.protocol import IDLE_SECONDS
 from edgewright.benchmarks.readings import Energy
 
 Reading = tuple[int, float]

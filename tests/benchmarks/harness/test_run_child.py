@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from edgewright.benchmarks import _series, protocol
-from edgewright.benchmarks._series import Series, batch_size, is_steady
-from edgewright.benchmarks._subject import peak_memory
-from edgewright.benchmarks.nvml import Clocks
-from edgewright.benchmarks.protocol import PRESETS, Preset, WarmUp, Windows, protocol_named
+from edgewright.benchmarks.harness import _series, protocol
+from edgewright.benchmarks.harness._series import Series, batch_size, is_steady
+from edgewright.benchmarks.harness._subject import peak_memory
+from edgewright.benchmarks.harness.nvml import Clocks
+from edgewright.benchmarks.harness.protocol import PRESETS, Preset, WarmUp, Windows, protocol_named
 from edgewright.core.errors import UsageError
 
 RULE = WarmUp()
@@ -78,7 +78,7 @@ def test_peak_memory_is_of_this_process_and_grows_with_what_is_touched() -> None
         pytest.skip("this system does not say (no /proc/self/status)")
     # In a child: a test run's own peak may be so high already that nothing reasonable raises it.
     script = (
-        "from edgewright.benchmarks._subject import peak_memory\n"
+        "from edgewright.benchmarks.harness._subject import peak_memory\n"
         "before = peak_memory(); block = bytearray(200_000_000); print(before, peak_memory())"
     )
     block = bytearray(300_000_000)

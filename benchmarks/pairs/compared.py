@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 from edgewright.backends import open_isolated
 from edgewright.benchmarks.accuracy import Score, score
-from edgewright.benchmarks.answers import AnswerStore
 from edgewright.benchmarks.bench import now
-from edgewright.benchmarks.duel import ARMS, ArmName, Duel, Pairing, Side
 from edgewright.benchmarks.gate.accuracy import NonInferiority, non_inferiority, non_inferiority_of_metric
 from edgewright.benchmarks.gate.findings import Failure
 from edgewright.benchmarks.gate.latency import minimum_detectable_effect
-from edgewright.benchmarks.pairing import Session, guarded, run_session
-from edgewright.benchmarks.protocol import Protocol
+from edgewright.benchmarks.harness.protocol import Protocol
+from edgewright.benchmarks.pairs.answers import AnswerStore
+from edgewright.benchmarks.pairs.duel import ARMS, ArmName, Duel, Pairing, Side
+from edgewright.benchmarks.pairs.pairing import Session, guarded, run_session
 from edgewright.benchmarks.readings import Energy
 from edgewright.benchmarks.record import AccuracyFound, Comparison, Record, Status
 from edgewright.benchmarks.summary import confidence_95, protocol_used, run_medians, summarise

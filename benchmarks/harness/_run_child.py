@@ -12,11 +12,11 @@ import statistics
 import time
 from collections.abc import Mapping
 
-from edgewright.benchmarks._audits import Kept, repeat_ratio, worst_answer
-from edgewright.benchmarks._series import Clocks, Series, batch_size, is_steady
-from edgewright.benchmarks._subject import Plan, Subject, peak_memory
-from edgewright.benchmarks.protocol import BATCH_BELOW_NS, HUNDRED
-from edgewright.benchmarks.scenarios import arrivals, is_cut
+from edgewright.benchmarks.harness._audits import Kept, repeat_ratio, worst_answer
+from edgewright.benchmarks.harness._series import Clocks, Series, batch_size, is_steady
+from edgewright.benchmarks.harness._subject import Plan, Subject, peak_memory
+from edgewright.benchmarks.harness.protocol import BATCH_BELOW_NS, HUNDRED
+from edgewright.benchmarks.harness.scenarios import arrivals, is_cut
 
 _PROBING_RUNS = 7
 _CLOCKS_EVERY_NS = 1_000_000_000

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.backends import Artifact, Session, registry
-from edgewright.benchmarks.protocol import WarmUp, Windows
-from edgewright.benchmarks.scenarios import ScenarioName
+from edgewright.benchmarks.harness.protocol import WarmUp, Windows
+from edgewright.benchmarks.harness.scenarios import ScenarioName
 from edgewright.core.bundle.golden import read_samples
 from edgewright.core.errors import EngineError
 from edgewright.core.tensors import Feeds, Outputs

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edgewright.backends import Artifact
-from edgewright.benchmarks import energy, measuring
-from edgewright.benchmarks.energy import (
+from edgewright.benchmarks.harness import energy, measuring
+from edgewright.benchmarks.harness.energy import (
     Board,
     Meter,
     Rapl,
@@ -21,9 +21,9 @@ from edgewright.benchmarks.energy import (
     find_counter,
     joules_between,
 )
-from edgewright.benchmarks.measuring import Children, Question, Warmth
-from edgewright.benchmarks.nvml import Nvml
-from edgewright.benchmarks.protocol import PRESETS, Preset, Protocol, Windows
+from edgewright.benchmarks.harness.measuring import Children, Question, Warmth
+from edgewright.benchmarks.harness.nvml import Nvml
+from edgewright.benchmarks.harness.protocol import PRESETS, Preset, Protocol, Windows
 from edgewright.core.tensors import Feeds
 
 S = 1_000_000_000

@@ -7,8 +7,8 @@ import statistics
 import time
 from dataclasses import asdict
 
-from edgewright.benchmarks.nvml import this_gpu
-from edgewright.benchmarks.protocol import BATCH_NS, WarmUp, Windows
+from edgewright.benchmarks.harness.nvml import this_gpu
+from edgewright.benchmarks.harness.protocol import BATCH_NS, WarmUp, Windows
 from edgewright.benchmarks.statistics import drift
 
 

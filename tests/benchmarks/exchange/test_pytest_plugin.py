@@ -13,7 +13,7 @@ from typing import cast
 
 import pytest
 
-from edgewright.benchmarks.pytest_reading import read_pytest_benchmark
+from edgewright.benchmarks.exchange.pytest_reading import read_pytest_benchmark
 from edgewright.core.bundle import Bundle
 from edgewright.targets.detect import this_host
 
@@ -24,8 +24,8 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks import protocol
-from edgewright.benchmarks.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.harness import protocol
+from edgewright.benchmarks.harness.protocol import Preset, Protocol, WarmUp, Windows
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
@@ -179,7 +179,7 @@ import pytest
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from edgewright.benchmarks import compared
+from edgewright.benchmarks.pairs import compared
 from edgewright.benchmarks.gate.findings import Failure
 from edgewright.core.errors import EngineError, ExitCode
 
@@ -270,9 +270,10 @@ def test_the_plugin_weighs_nothing_where_it_is_not_used(tmp_path: Path) -> None:
     text = (
         "import sys\n"
         "def test_loaded():\n"
-        "    assert 'edgewright.benchmarks.pytest_plugin' in sys.modules\n"
+        "    assert 'edgewright.benchmarks.exchange.pytest_plugin' in sys.modules\n"
         "    ours = {name for name in sys.modules if name.startswith('edgewright.')}\n"
-        "    assert ours == {'edgewright.benchmarks', 'edgewright.benchmarks.pytest_plugin'}\n"
+        "    folders = {'edgewright.benchmarks', 'edgewright.benchmarks.exchange'}\n"
+        "    assert ours == folders | {'edgewright.benchmarks.exchange.pytest_plugin'}\n"
         "    assert not {'numpy', 'onnxruntime', 'onnx'} & sys.modules.keys()\n"
     )
     run(tmp_path, text, "--strict-markers", passed=1)

@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from edgewright.benchmarks.duel import Duel, Pairing, open_duel
 from edgewright.benchmarks.gate.findings import Failure
 from edgewright.benchmarks.gate.latency import LOOKS, judge
-from edgewright.benchmarks.machine import Machine, disturbances, this_machine
-from edgewright.benchmarks.protocol import Preset, Protocol, protocol_named
-from edgewright.benchmarks.timing_lock import timing_lock
+from edgewright.benchmarks.harness.machine import Machine, disturbances, this_machine
+from edgewright.benchmarks.harness.protocol import Preset, Protocol, protocol_named
+from edgewright.benchmarks.harness.timing_lock import timing_lock
+from edgewright.benchmarks.pairs.duel import Duel, Pairing, open_duel
 from edgewright.core.errors import EdgewrightError, UsageError
 
 T = TypeVar("T")

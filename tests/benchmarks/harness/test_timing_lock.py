@@ -16,7 +16,7 @@ from edgewright.core.errors import CannotWriteError
 
 HOLD = """
 import sys, time
-from edgewright.benchmarks.timing_lock import timing_lock
+from edgewright.benchmarks.harness.timing_lock import timing_lock
 device, seconds, times = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
 for _ in range(times):
     with timing_lock(device, lambda line: print(line, flush=True)):
@@ -88,7 +88,7 @@ def test_devices_have_locks_of_their_own(tmp_path: Path) -> None:
 def test_a_folder_that_takes_no_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import tempfile
 
-    from edgewright.benchmarks.timing_lock import timing_lock
+    from edgewright.benchmarks.harness.timing_lock import timing_lock
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
     with pytest.raises(CannotWriteError, match="cannot make"), timing_lock():

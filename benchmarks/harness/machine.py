@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgewright.benchmarks.nvml import GpuLimits, this_gpu
+from edgewright.benchmarks.harness.nvml import GpuLimits, this_gpu
 from edgewright.core import jsontext
 from edgewright.targets.detect import this_host
 

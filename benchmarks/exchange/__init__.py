@@ -1,0 +1,1 @@
+"""pytest-benchmark: its JSON written and read, and the plugin that measures a bundle in a user's own tests."""

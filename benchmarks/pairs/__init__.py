@@ -1,0 +1,1 @@
+"""Two bundles against each other: sessions of interleaved pairs of fresh processes, and what they leave behind."""
