@@ -17,7 +17,7 @@ import numpy.typing as npt
 from edgewright.benchmarks.gate.discordant import ALPHA, lower_bound
 from edgewright.benchmarks.record import Verdict
 from edgewright.benchmarks.statistics import Samples, clopper_pearson
-from edgewright.core.errors import BadInputError
+from edgewright.core.errors import BadInputError, UsageError
 
 FEWEST_SAMPLES = 30
 """Of a mean of scores; below, resampling says nothing of tails that were not seen."""
@@ -145,7 +145,7 @@ def non_inferiority_of_metric(
     groups = np.array_split(np.random.default_rng(seed).permutation(n), GROUPS)
     try:
         without = np.array([score(rest) for rest in _left(groups, n)])
-    except BadInputError as error:
+    except (BadInputError, UsageError) as error:  # what a metric says, ours or the user's own
         method = f"none: with some samples left out, {error.problem}"
         return _judged(difference, None, n, budget, needed=None, method=method)
     differences = sign * (without[:, 0] - without[:, 1])

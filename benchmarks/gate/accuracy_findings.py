@@ -41,6 +41,11 @@ def paired_accuracy(subject: str, metric: str, new: float, base: float, found: N
     )
 
 
+def unjudged_accuracy(subject: str, why: str, remedy: str) -> Finding:
+    """Of a gate that asks for accuracy where there is none, or nothing to hold it against."""
+    return Finding(subject, "accuracy", "inconclusive", f"not judged: {why}", {}, remedy)
+
+
 def stored_accuracy(subject: str, new: Score, dataset_sha256: str, stored: Scores | None, max_drop: float) -> Finding:
     """Scores of this session against those that were stored of the same samples.
 
@@ -82,6 +87,8 @@ def _remedy(found: NonInferiority) -> str:
         return ""
     if found.verdict == "regressed":
         return "Compile with a smaller --max-drop, or see in the journal which layers lose most."
+    if found.needed is None and found.method.startswith("none: "):
+        return f"Nobody can tell: {found.method.removeprefix('none: ')}. Give more samples, of what is rare among them."
     if found.needed is None:
         return "No number of samples would let what was seen pass: the drop is at what is allowed, or beyond."
     return f"{found.n} samples cannot tell; about {found.needed} would, if what was seen holds."

@@ -101,6 +101,16 @@ def save_baselines(path: Path, entries: Sequence[Mapping[str, object]]) -> None:
         write_atomically(path, jsontext.canonical(document))
 
 
+def require_place(path: Path) -> None:
+    """Lets through where baselines can be saved: there is nothing yet, or a file of baselines.
+
+    Raises:
+        BadInputError: there is a file of another kind.
+    """
+    if path.exists():
+        _entries(path)
+
+
 def read_baselines(path: Path) -> tuple[Baseline, ...]:
     """The entries of a file of baselines.
 

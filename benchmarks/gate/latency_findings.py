@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from edgewright.benchmarks.gate.doubts import believed, of_the_device
 from edgewright.benchmarks.gate.findings import Finding
 from edgewright.benchmarks.gate.latency import LOOKS, TOO_SLOW
 from edgewright.benchmarks.gate.limits import Limits
@@ -43,7 +42,7 @@ def paired_latency(subject: str, record: Record) -> Finding:
         },
         remedy=_remedy(found),
     )
-    return _believed(finding, record)
+    return believed(finding, record)
 
 
 def stored_latency(subject: str, record: Record, test: UnpairedTest, *, rejected: bool) -> Finding:
@@ -72,7 +71,7 @@ def stored_latency(subject: str, record: Record, test: UnpairedTest, *, rejected
         },
         remedy="" if verdict == "pass" else _stored_remedy(test, verdict),
     )
-    return _believed(finding, record)
+    return believed(finding, record)
 
 
 def not_comparable(subject: str, why: str, remedy: str) -> Finding:
@@ -80,12 +79,19 @@ def not_comparable(subject: str, why: str, remedy: str) -> Finding:
     return Finding(subject, "latency", "inconclusive", f"not compared with the stored baseline: {why}", {}, remedy)
 
 
+def unjudged_latency(subject: str) -> Finding:
+    """Of a gate that states how much slower it may be, and has nothing that it could be slower than."""
+    text = "'max_regression' not judged: there is nothing to hold it against"
+    remedy = "Give --against BUNDLE or --baseline FILE, or take it out."
+    return Finding(subject, "latency", "inconclusive", text, {}, remedy)
+
+
 def latency_limit(subject: str, record: Record, limits: Limits) -> Finding | None:
     """A percentile against ``max_latency_ms``; None where there is no such limit.
 
     ``pass`` needs the 99 % upper bound of the percentile within the limit. ``regressed`` needs its 95 % interval above
     it as a whole and every process on its own above it too: pooled samples alone would take one slow process for a
-    slow engine.
+    slow engine. A machine that stands in for the target shows neither.
     """
     if limits.max_latency_ms is None:
         return None
@@ -112,7 +118,7 @@ def latency_limit(subject: str, record: Record, limits: Limits) -> Finding | Non
         },
         remedy=remedies[verdict],
     )
-    return _believed(finding, record)
+    return of_the_device(believed(finding, record), record)
 
 
 def _limit_verdict(record: Record, found: Percentile, name: str, limit_ns: float) -> Verdict:
@@ -132,18 +138,6 @@ def _no_percentile(record: Record, name: str, limit: float) -> tuple[str, dict[s
         return f"{text}; the limit is {limit:g} ms", figures, "State a limit of p50."
     text = f"no {name} of {n} inferences, which takes {SAMPLE_FLOORS[name][1]}"
     return f"{text}; the limit is {limit:g} ms", figures, _MORE
-
-
-def _believed(finding: Finding, record: Record) -> Finding:
-    """No verdict rests on figures of which an audit says that they must not be used."""
-    if record.status != "invalid":
-        return finding
-    return replace(
-        finding,
-        verdict="inconclusive",
-        text=f"an audit failed, so the figures must not be used; they were: {finding.text}",
-        remedy="The notes say which audit; mend that and run it again.",
-    )
 
 
 def _allowed(found: Comparison) -> str:

@@ -27,23 +27,49 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Limits:
-    """What may get worse, and by how much; None is no limit, and what has none is reported and not judged."""
+    """What may get worse, and by how much; None is what was not stated, and a limit without a default is then none."""
 
-    max_regression: float = DELTA
-    """How much slower than its baseline is still the same, as a share."""
+    max_regression: float | None = None
+    """How much slower than its baseline is still the same, as a share; ``DELTA`` where none is stated."""
     max_latency_ms: float | None = None
     percentile: str = "p50"
     """Which percentile ``max_latency_ms`` is for."""
     session_allowance: float = SESSION_ALLOWANCE
     """How much sessions differ, as a share; of a stored baseline alone."""
-    max_drop: float = DEFAULT_MAX_DROP
-    """How much worse a metric may be, in its own unit."""
+    max_drop: float | None = None
+    """How much worse a metric may be, in its own unit; ``DEFAULT_MAX_DROP`` where none is stated."""
     max_bytes: int | None = None
     max_growth: float | None = None
     """Of the engine's files, as a share of the baseline's size."""
     max_memory_bytes: int | None = None
     max_memory_growth: float | None = None
     """Of peak memory, as a share of the baseline's."""
+
+    @property
+    def allowed_regression(self) -> float:
+        """``max_regression``, or the default."""
+        return DELTA if self.max_regression is None else self.max_regression
+
+    @property
+    def allowed_drop(self) -> float:
+        """``max_drop``, or the default."""
+        return DEFAULT_MAX_DROP if self.max_drop is None else self.max_drop
+
+    @property
+    def has_own(self) -> bool:
+        """Whether anything is stated that needs no baseline."""
+        return any(limit is not None for limit in (self.max_latency_ms, self.max_bytes, self.max_memory_bytes))
+
+    @property
+    def has_relative(self) -> bool:
+        """Whether anything is stated that says nothing without a baseline."""
+        stated = (self.max_regression, self.max_drop, self.max_growth, self.max_memory_growth)
+        return any(limit is not None for limit in stated)
+
+    @property
+    def absolute(self) -> Limits:
+        """Without those that say nothing without a baseline."""
+        return replace(self, max_regression=None, max_drop=None, max_growth=None, max_memory_growth=None)
 
 
 @dataclass(frozen=True)
@@ -63,6 +89,16 @@ class Gate:
     limits: Limits = Limits()
     trust_native_code: bool = False
     """Open an engine that is machine code, which runs when it is opened; no file can say so."""
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether there is anything that it is held against beside limits of its own."""
+        return self.against is not None or self.baseline is not None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether anything is asked but that it be measured."""
+        return self.is_compared or self.limits.has_own
 
 
 @dataclass(frozen=True)
@@ -164,7 +200,7 @@ def _limits(table: Table, inherited: Limits, *, complete: bool) -> Limits:
     )
     if complete and percentile is not None and found.max_latency_ms is None:
         latency.complain("percentile", "says nothing without 'max'")
-    if latency.has("max_regression") and found.max_regression >= 1:
+    if latency.has("max_regression") and found.allowed_regression >= 1:
         latency.complain("max_regression", "is twice as slow or worse; write 2% or 0.02")
     for each in (latency, accuracy, size, memory):
         each.close()

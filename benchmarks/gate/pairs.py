@@ -18,20 +18,22 @@ class Paired:
     gates: tuple[Gate, ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
+    fresh: frozenset[str] = frozenset()
+    """Names of gates that the other folder has no counterpart for."""
 
 
 def paired(gates: Sequence[Gate]) -> Paired:
     """Gates whose ``bundle`` is a folder of bundles become one gate for each in it, called as its file.
 
     A bundle that the other folder alone has is a failure: what was shipped is missing. One that only the new folder has
-    is judged by its own limits, and a note says so.
+    is judged by its own limits alone, and a note says so.
 
     Raises:
         UsageError: a folder without bundles, one held against a single bundle, or two bundles of one name.
     """
     found: list[Gate] = []
     failures: list[Failure] = []
-    notes: list[str] = []
+    fresh: dict[str, str] = {}
     for gate in gates:
         if not is_folder_of_bundles(gate.bundle):
             if gate.against is not None and is_folder_of_bundles(gate.against):
@@ -47,12 +49,13 @@ def paired(gates: Sequence[Gate]) -> Paired:
         for name, path in new.items():
             found.append(replace(gate, name=name, bundle=path, against=base.get(name)))
             if gate.against is not None and name not in base:
-                notes.append(f"{name}: not in {gate.against.name}, so held against its own limits alone")
+                own = "held against its own limits alone" if gate.limits.has_own else "held against nothing"
+                fresh[name] = f"{name}: not in {gate.against.name}, so {own}"
         failures += [_missing(gate, name) for name in base if name not in new]
     names = [gate.name for gate in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"two bundles are called {twice[0]!r}", "Rename one, or give each a name in gates.toml.")
-    return Paired(tuple(found), tuple(failures), tuple(notes))
+    return Paired(tuple(found), tuple(failures), tuple(fresh.values()), frozenset(fresh))
 
 
 def is_folder_of_bundles(path: Path) -> bool:

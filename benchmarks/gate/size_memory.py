@@ -22,7 +22,14 @@ class Grown:
 
 
 def judge_bytes(
-    kind: Kind, subject: str, new: int | None, base: int | None, *, most: int | None, most_growth: float | None
+    kind: Kind,
+    subject: str,
+    new: int | None,
+    base: int | None,
+    *,
+    most: int | None,
+    most_growth: float | None,
+    missing: str = "there is no baseline",
 ) -> Grown:
     """Holds a number of bytes against a limit of its own and against the baseline's.
 
@@ -33,6 +40,7 @@ def judge_bytes(
         base: the baseline's; None where there is none.
         most: the most it may be.
         most_growth: how much more than the baseline it may be, as a share.
+        missing: why there is no ``base``, where there is none.
     """
     asked = most is not None or most_growth is not None
     if new is None:
@@ -40,14 +48,16 @@ def judge_bytes(
     findings = []
     if most is not None:
         findings.append(_against_limit(kind, subject, new, most))
-    if most_growth is not None and base is not None:
-        findings.append(_against_baseline(kind, subject, new, base, most_growth))
-    notes = []
-    if most_growth is not None and base is None:
-        notes.append(f"growth of the {_WORDS[kind]} not judged: there is no figure of a baseline")
-    if not asked and base is not None:
-        notes.append(f"{_WORDS[kind]} {_growth(new, base)}; no limit is stated")
-    return Grown(tuple(findings), tuple(notes))
+    if most_growth is not None:
+        grown = (
+            _no_baseline(kind, subject, new, missing)
+            if base is None
+            else _against_baseline(kind, subject, new, base, most_growth)
+        )
+        findings.append(grown)
+    if asked or base is None:
+        return Grown(tuple(findings))
+    return Grown((), (f"{_WORDS[kind]} {_growth(new, base)}; no limit is stated",))
 
 
 def _against_limit(kind: Kind, subject: str, new: int, most: int) -> Finding:
@@ -75,6 +85,17 @@ def _against_baseline(kind: Kind, subject: str, new: int, base: int, most_growth
     )
 
 
+def _no_baseline(kind: Kind, subject: str, new: int, missing: str) -> Finding:
+    return Finding(
+        subject,
+        kind,
+        "inconclusive",
+        f"{_WORDS[kind]} {show_bytes(new)}; growth not judged: {missing}",
+        {"bytes": new, "baseline_bytes": None},
+        "Give --against BUNDLE, save the baseline again, or take the limit out.",
+    )
+
+
 def _unknown(kind: Kind, subject: str) -> Grown:
     return Grown(
         (
@@ -82,7 +103,7 @@ def _unknown(kind: Kind, subject: str) -> Grown:
                 subject,
                 kind,
                 "inconclusive",
-                f"{_WORDS[kind]} is unknown: this system does not say",
+                f"{_WORDS[kind]} is unknown: this system does not say, or it could not be read",
                 {"bytes": None},
                 "Judge it on Linux, which has VmHWM, or take the limit out.",
             ),

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from xml.etree import ElementTree as ET
@@ -223,6 +226,7 @@ def test_mistakes_are_one_message(
     make_bundle: MakeBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "other.json").write_text("{}")
     bundle = str(make_bundle(tmp_path / "a.ewb"))
     cases = {
         (): "no gates.toml",
@@ -232,16 +236,51 @@ def test_mistakes_are_one_message(
         (bundle, "--against", bundle, "--baseline", "x"): "exclude one another",
         (bundle, "--save-baseline", "nowhere/x.json"): "cannot write nowhere",
         (bundle, "--junit", "."): "is a folder",
+        (bundle, "--save-baseline", "other.json"): "other.json has the schema None",
         (bundle, "--limits", "no.toml"): "no.toml is not there",
-        (bundle, "--against", str(tmp_path)): "held against nothing",
     }
-    del cases[bundle, "--against", str(tmp_path)]
     for words, message in cases.items():
         code = main(["gate", *words])
         _, err = capsys.readouterr()
-        assert code in (2, 73), (words, err)
+        assert code in (2, 65, 73), (words, err)
         assert message in err, (words, err)
         assert "Traceback" not in err
+    assert not list(tmp_path.glob("*.record.json"))  # nothing was measured
+
+
+@pytest.mark.usefixtures("short")
+def test_what_is_left_out_is_said(
+    make_bundle: MakeBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Limits that are here and not read, and a --baseline for a gate that has its own."""
+    monkeypatch.chdir(tmp_path)
+    make_bundle(tmp_path / "mlp.ewb")
+    gates = '[defaults]\nthreads = 1\n[[gate]]\nbundle = "mlp.ewb"\nbaseline = "b.json"\n'
+    (tmp_path / "gates.toml").write_text(gates)
+    assert main(["gate", "mlp.ewb", "--threads", "1", "--save-baseline", "b.json"]) == 0
+    assert "note: gates.toml is here and not read" in capsys.readouterr().out
+    main(["gate", "--baseline", "other.json"])
+    out = capsys.readouterr().out
+    assert "note: --baseline other.json is not for mlp" in out
+    assert "latency: " in out
+
+
+@pytest.mark.usefixtures("short")
+def test_a_reader_that_leaves_changes_no_verdict(
+    make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in 'edgewright gate 2>&1 | head -1': a limit that is missed is missed though nobody reads on."""
+    make_bundle(tmp_path / "mlp.ewb")
+    gates = '[defaults]\nthreads = 1\n[[gate]]\nbundle = "mlp.ewb"\n[gate.size]\nmax = "1B"\n'
+    (tmp_path / "gates.toml").write_text(gates)
+    with ExitStack() as pipes:
+        for name in ("stdout", "stderr"):
+            reader, writer = os.pipe()
+            os.close(reader)
+            monkeypatch.setattr(sys, name, pipes.enter_context(os.fdopen(writer, "w", buffering=1)))
+        words = ["gate", "--limits", str(tmp_path / "gates.toml"), "--github", "--junit", str(tmp_path / "gate.xml")]
+        assert main(words) == 1
+    assert ET.parse(tmp_path / "gate.xml").getroot().get("failures") == "1"
 
 
 def test_the_installed_command_with_a_short_preset(run_cli: RunCli, make_bundle: MakeBundle, tmp_path: Path) -> None:

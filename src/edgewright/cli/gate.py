@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,31 +54,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> ExitCode:
     """Prints the verdict, then a line per finding; exit 0 pass, 1 regressed, 75 inconclusive, 77 no target here."""
-    from edgewright.benchmarks.gate.baseline import save_baselines
+    from edgewright.benchmarks.gate.baseline import require_place, save_baselines
     from edgewright.benchmarks.gate.outputs.github import defused
     from edgewright.benchmarks.gate.session import run_gates
 
     for path in (args.junit, args.markdown, args.save_baseline):
         _check_writable(path)
+    if args.save_baseline is not None:
+        require_place(args.save_baseline)
     asked, notes = _asked(args)
+    notes += _unused_baseline(asked.gates, args)
     gates = [_overridden(gate, args) for gate in asked.gates]
     _check_asked(gates, args)
     with ProgressLine("gate") as line:
 
         def say(text: str) -> None:
-            line.say(defused(text) if args.github else text)
+            with _though_nobody_reads():
+                line.say(defused(text) if args.github else text)
 
-        outcome = run_gates(gates, args.preset or asked.preset or "quick", log=say, progress=line.show)
-    kept = [] if args.save_baseline is None else [_saved_note(outcome, args.save_baseline)]
-    if args.save_baseline is not None and outcome.entries:
+        preset, saving = args.preset or asked.preset or "quick", args.save_baseline is not None
+        outcome = run_gates(gates, preset, saving=saving, log=say, progress=line.show)
+    kept = [_saved_note(outcome, args.save_baseline)] if saving else []
+    if saving and outcome.entries:
         save_baselines(args.save_baseline, outcome.entries)
     report = replace(
         outcome.report,
         notes=(*notes, *outcome.report.notes, *_append_records(outcome), *kept),
-        only_saved=not any(_is_judged(gate) for gate in gates),
+        only_saved=_only_saved(gates, outcome),
     )
     _write(report, args)
     return report.exit_code
+
+
+@contextmanager
+def _though_nobody_reads() -> Iterator[None]:
+    """Around talk on stderr: a reader that left (``2>&1 | head -1``) ends no measurement and changes no verdict."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # what is still buffered goes there
 
 
 def _asked(args: argparse.Namespace) -> tuple[Gates, list[str]]:
@@ -100,6 +115,9 @@ def _asked(args: argparse.Namespace) -> tuple[Gates, list[str]]:
             raise UsageError(f"{path} has no [[gate]]", "Add one, or name the bundles on the command line.")
         return found, []
     left = [f"{len(found.gates)} [[gate]] of {path} not run: bundles were named"] if found.gates else []
+    if path is None and DEFAULT_LIMITS.is_file():
+        take = f"--limits {DEFAULT_LIMITS}"
+        left = [f"{DEFAULT_LIMITS} is here and not read, since bundles were named; {take} holds them to its defaults"]
     return replace(found, gates=_named(args, found)), left
 
 
@@ -134,10 +152,9 @@ def _named(args: argparse.Namespace, defaults: Gates) -> tuple[Gate, ...]:
 
 def _overridden(gate: Gate, args: argparse.Namespace) -> Gate:
     """The command line outranks the file."""
-    held = gate.against is not None or gate.baseline is not None
     return replace(
         gate,
-        baseline=gate.baseline if held else args.baseline,
+        baseline=gate.baseline if gate.is_compared else args.baseline,
         data=args.data or gate.data,
         metric=args.metric or gate.metric,
         threads=gate.threads if args.threads is None else args.threads,
@@ -145,14 +162,22 @@ def _overridden(gate: Gate, args: argparse.Namespace) -> Gate:
     )
 
 
-def _is_judged(gate: Gate) -> bool:
-    limits = gate.limits
-    own = (limits.max_latency_ms, limits.max_bytes, limits.max_memory_bytes)
-    return gate.against is not None or gate.baseline is not None or any(limit is not None for limit in own)
+def _unused_baseline(gates: Sequence[Gate], args: argparse.Namespace) -> list[str]:
+    """The note on gates that ``--baseline`` is not for, since the file says what they are held against."""
+    held = [gate.name for gate in gates if gate.is_compared]
+    if args.baseline is None or args.bundles or not held:
+        return []
+    return [f"--baseline {args.baseline.name} is not for {', '.join(held)}: the limits say what to hold against"]
+
+
+def _only_saved(gates: Sequence[Gate], outcome: Outcome) -> bool:
+    """True where nothing was to be judged, and whatever was measured is saved."""
+    asked = any(gate.is_judged for gate in gates)
+    return not asked and bool(outcome.entries) and len(outcome.entries) == len(outcome.records)
 
 
 def _check_asked(gates: Sequence[Gate], args: argparse.Namespace) -> None:
-    idle = [gate.name for gate in gates if not _is_judged(gate)]
+    idle = [gate.name for gate in gates if not gate.is_judged]
     if idle and args.save_baseline is None:
         raise UsageError(
             f"{', '.join(idle)}: held against nothing",
@@ -202,8 +227,10 @@ def _write(report: GateReport, args: argparse.Namespace) -> None:
     if args.markdown is not None:
         write_atomically(args.markdown, to_markdown(report).encode())
     if args.github:
-        _console.say(to_annotations(report))
-        _append_summary(to_markdown(report))
+        with _though_nobody_reads():
+            _console.say(to_annotations(report))
+        with _though_nobody_reads():
+            _append_summary(to_markdown(report))
     if args.json:
         _console.result(pretty(report.to_json()).decode().rstrip("\n"))
         return

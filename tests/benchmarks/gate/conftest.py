@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from edgewright.benchmarks.gate.baseline import Baseline
+from edgewright.benchmarks.gate.limits import Gate, Limits
+from edgewright.benchmarks.gate.opened import Opened
 from edgewright.benchmarks.harness.machine import Machine
 from edgewright.benchmarks.record import Comparison, ProtocolUsed, Record, Run, Subject, Target, Verdict
 from edgewright.benchmarks.summary import summarise
+from edgewright.core.bundle import Bundle
 
 SUBJECT = Subject("a" * 64, "r", "p", "net", "int8", 1_000_000)
 
@@ -57,3 +64,29 @@ def compared_record(record_of: Callable[..., Record]) -> Callable[[Verdict], Rec
         return replace(record, runs=(*record.runs, *base), comparison=found)
 
     return make
+
+
+@pytest.fixture
+def opened_of() -> Callable[..., Opened]:
+    """``opened_of(max_drop=0.01)``: a gate on its way with those limits, its bundles only named."""
+
+    def make(
+        *,
+        data: str | None = None,
+        metric: str | None = None,
+        stored: Baseline | None = None,
+        first: bool = False,
+        **limits: float,
+    ) -> Opened:
+        names = SimpleNamespace(name="net")
+        bundle = SimpleNamespace(manifest=SimpleNamespace(model=names, target=names, precision="int8"))
+        gate = Gate("door", Path("door.ewb"), data=data, metric=metric, limits=Limits(**limits))  # type: ignore[arg-type]
+        return Opened(gate, cast("Bundle", bundle), None, stored, first)
+
+    return make
+
+
+@pytest.fixture
+def stored() -> Baseline:
+    """Five runs of a millisecond that were kept of ``record_of``'s machine, threads and inputs."""
+    return Baseline("door", "net", "a" * 64, 1_000_000, 1, "i" * 64, "0", "A CPU", (1e6,) * 5, 1000, None, "then")

@@ -19,7 +19,7 @@ from edgewright.benchmarks.gate.accuracy import (
     non_inferiority,
     non_inferiority_of_metric,
 )
-from edgewright.core.errors import BadInputError
+from edgewright.core.errors import BadInputError, EdgewrightError, IOFailureError, UsageError
 
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
@@ -271,10 +271,13 @@ def test_a_model_that_changes_nothing_passes_with_samples_enough() -> None:
     assert (worse.verdict, worse.difference) == ("regressed", -0.5)
 
 
-def test_a_metric_that_needs_every_sample_is_inconclusive() -> None:
+@pytest.mark.parametrize("kind", [BadInputError, UsageError])
+def test_a_metric_that_needs_every_sample_is_inconclusive(kind: type[EdgewrightError]) -> None:
+    """Ours and a user's own, which raises what is blamed on them."""
+
     def raises(kept: Sequence[int]) -> tuple[float, float]:
         if 7 not in kept:
-            raise BadInputError("auc needs both classes")
+            raise kind("auc needs both classes")
         return 0.9, 0.9
 
     found = non_inferiority_of_metric(raises, 100, 0.1)
@@ -282,6 +285,16 @@ def test_a_metric_that_needs_every_sample_is_inconclusive() -> None:
     assert "auc needs both classes" in found.method
     found = non_inferiority_of_metric(lambda kept: (0.9, 0.9) if 7 in kept else (math.nan, 0.9), 100, 0.1)
     assert (found.verdict, found.lower) == ("inconclusive", None)
+
+
+def test_a_disk_that_fails_is_no_fault_of_the_metric() -> None:
+    def raises(kept: Sequence[int]) -> tuple[float, float]:
+        if 7 not in kept:
+            raise IOFailureError("answers cannot be kept")
+        return 0.9, 0.9
+
+    with pytest.raises(IOFailureError):
+        non_inferiority_of_metric(raises, 100, 0.1)
 
 
 def test_the_quantile_is_students() -> None:

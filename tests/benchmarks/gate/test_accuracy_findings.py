@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from edgewright.benchmarks.accuracy import Score
-from edgewright.benchmarks.gate.accuracy_findings import stored_accuracy
+from edgewright.benchmarks.gate.accuracy import non_inferiority_of_metric
+from edgewright.benchmarks.gate.accuracy_findings import paired_accuracy, stored_accuracy
 from edgewright.benchmarks.gate.baseline import Scores
+from edgewright.core.errors import UsageError
 
 
 def score(right: int, n: int = 1000) -> Score:
@@ -58,3 +61,15 @@ def test_scores_that_do_not_compare_never_pass() -> None:
         assert found.verdict == "inconclusive"
         assert why in found.text
         assert found.remedy
+
+
+def test_a_metric_without_bounds_says_why_and_not_that_it_dropped() -> None:
+    def needs_all(kept: Sequence[int]) -> tuple[float, float]:
+        if 7 not in kept:
+            raise UsageError("metric cer gave nan")
+        return 0.9, 0.9
+
+    verdict = non_inferiority_of_metric(needs_all, 100, 0.01)
+    found = paired_accuracy("net", "cer", 0.9, 0.9, verdict)
+    assert found.verdict == "inconclusive"
+    assert found.remedy.startswith("Nobody can tell: with some samples left out, metric cer gave nan.")

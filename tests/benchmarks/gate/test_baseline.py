@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.benchmarks.gate.baseline import Scores, entry_of, find_baseline, read_baselines, save_baselines
+from edgewright.benchmarks.gate.baseline import (
+    Scores,
+    entry_of,
+    find_baseline,
+    read_baselines,
+    require_place,
+    save_baselines,
+)
 from edgewright.benchmarks.record import Record
 from edgewright.core.errors import BadInputError, CannotWriteError, UnavailableError, UsageError
 
@@ -94,11 +101,14 @@ def test_what_is_no_baseline_is_refused_and_left_alone(text: str, message: str, 
         read_baselines(path)
     if "baselines[" not in message.replace("\\", ""):
         with pytest.raises(BadInputError, match=message):
+            require_place(path)
+        with pytest.raises(BadInputError, match=message):
             save_baselines(path, [entry_of("net", record, 1, None, "a")])
         assert path.read_text() == text
 
 
 def test_no_file_and_no_folder(record: Record, tmp_path: Path) -> None:
+    require_place(tmp_path / "b.json")
     with pytest.raises(UsageError, match="does not exist"):
         read_baselines(tmp_path / "b.json")
     with pytest.raises(CannotWriteError):

@@ -79,6 +79,13 @@ def test_no_verdict_rests_on_a_failed_audit(compared_record: Callable[[Verdict],
         assert limited(record, 1e6) == limited(record, 1e-9) == "inconclusive"
 
 
+def test_a_stand_in_neither_keeps_nor_misses_a_limit(record_of: MakeRecord) -> None:
+    record = record_of([[MS] * 64] * 3)
+    proxy = replace(record, target=replace(record.target, host_proxy=True))
+    assert (limited(record, 2.0), limited(record, 0.5)) == ("pass", "regressed")
+    assert limited(proxy, 2.0) == limited(proxy, 0.5) == "inconclusive"
+
+
 def test_a_stored_baseline_says_that_it_is_weaker(record_of: MakeRecord) -> None:
     record = record_of([[MS] * 64] * 5)
     for true, verdict in ((1.0, "pass"), (1.06, "inconclusive"), (1.2, "regressed")):

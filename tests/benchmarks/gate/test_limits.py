@@ -79,6 +79,17 @@ def test_everything_there_is(tmp_path: Path) -> None:
     assert second.limits == Limits(max_regression=0.03, session_allowance=0.02, max_memory_growth=0.1, percentile="p90")
 
 
+def test_what_is_stated_is_told_from_a_default() -> None:
+    """A limit that somebody wrote down must be shown; the default of one that nobody did asks for nothing."""
+    assert not Limits().has_relative
+    assert not Limits(max_bytes=1).has_relative
+    assert (Limits().allowed_drop, Limits().allowed_regression) == (0.01, 0.02)
+    assert Limits(max_drop=0.0).has_relative
+    assert Limits(max_drop=0.0).allowed_drop == 0.0
+    assert not Limits(max_drop=0.0, max_regression=0.1).has_own
+    assert Limits(max_drop=0.0, max_growth=0.1, max_bytes=1).absolute == Limits(max_bytes=1)
+
+
 def test_every_mistake_at_once_with_its_path(tmp_path: Path) -> None:
     path = written(
         tmp_path,
@@ -162,8 +173,8 @@ def test_whatever_stands_there_is_read_or_refused(
         problem = error.problem
     else:
         limits = found.gates[0].limits
-        assert 0 <= limits.max_regression < 1
-        assert limits.max_drop >= 0
+        assert 0 <= limits.allowed_regression < 1
+        assert limits.allowed_drop >= 0
         return
     assert "gate[0]" in problem
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks.gate.limits import Gate
+from edgewright.benchmarks.gate.limits import Gate, Limits
 from edgewright.benchmarks.gate.pairs import paired
 from edgewright.core.errors import ExitCode, UsageError
 
@@ -31,10 +31,17 @@ def test_folders_pair_by_file_name(folders: tuple[Path, Path]) -> None:
         ("fresh", new / "fresh.ewb", None),
     ]
     assert {one.data for one in found.gates} == {"d.npz"}
-    assert found.notes == ("fresh: not in base, so held against its own limits alone",)
+    assert found.notes == ("fresh: not in base, so held against nothing",)
+    assert found.fresh == {"fresh"}
     (failure,) = found.failures
     assert (failure.subject, failure.exit_code) == ("gone", ExitCode.UNAVAILABLE)
     assert "new has no counterpart" in failure.problem
+
+
+def test_what_is_new_is_held_against_its_own_limits(folders: tuple[Path, Path]) -> None:
+    new, base = folders
+    found = paired([Gate("new", new, against=base, limits=Limits(max_bytes=1))])
+    assert found.notes == ("fresh: not in base, so held against its own limits alone",)
 
 
 def test_a_bundle_is_found_in_a_folder(folders: tuple[Path, Path]) -> None:

@@ -98,7 +98,7 @@ def test_one_engine_crashes_and_the_others_are_judged(paced_bundle: MakeBundle, 
 
 def test_against_a_stored_baseline(paced_bundle: MakeBundle, data: str, tmp_path: Path) -> None:
     file = tmp_path / "b.json"
-    first = run_gates([Gate("a", paced_bundle("old/a.ewb", us=500), data=data, threads=1)], TINY)
+    first = run_gates([Gate("a", paced_bundle("old/a.ewb", us=500), data=data, threads=1)], TINY, saving=True)
     assert verdicts(first) == {}
     save_baselines(file, first.entries)
     assert len(read_baselines(file)[0].run_medians_ns) == 5
@@ -110,11 +110,28 @@ def test_against_a_stored_baseline(paced_bundle: MakeBundle, data: str, tmp_path
     assert verdicts(run_gates([fast], TINY)) == {("a", "latency"): "pass", ("a", "memory"): "pass"}
 
 
+def test_what_only_the_new_folder_has(paced_bundle: MakeBundle, data: str, tmp_path: Path) -> None:
+    """Without a limit of its own it is no pass; with one, what is relative is left out."""
+    for name in ("old/a.ewb", "new/a.ewb", "new/fresh.ewb"):
+        paced_bundle(name, us=300)
+    gate = Gate("all", tmp_path / "new", against=tmp_path / "old", data=data, threads=1, limits=Limits(max_growth=1.0))
+    found = verdicts(run_gates([gate], TINY))
+    assert found["a", "size"] == "pass"
+    assert found["fresh", "latency"] == "inconclusive"
+    assert ("fresh", "size") not in found
+    alone = verdicts(run_gates([replace(gate, limits=Limits(max_growth=1.0, max_bytes=10**9))], TINY))
+    assert [name for name in alone if name[0] == "fresh"] == [("fresh", "size")]
+
+
 def test_other_threads_or_inputs_are_not_compared(paced_bundle: MakeBundle, data: str, tmp_path: Path) -> None:
     file, bundle = tmp_path / "b.json", paced_bundle("old/a.ewb", us=300)
     save_baselines(file, run_gates([Gate("a", bundle, data=data, threads=1)], ONCE).entries)
-    more = run_gates([Gate("a", bundle, baseline=file, data=data, threads=2)], ONCE).report
-    assert [one.verdict for one in more.findings] == ["inconclusive"]
+    grown = Limits(max_memory_growth=10.0)
+    more = run_gates([Gate("a", bundle, baseline=file, data=data, threads=2, limits=grown)], ONCE).report
+    assert [(one.metric, one.verdict) for one in more.findings] == [
+        ("latency", "inconclusive"),
+        ("memory", "inconclusive"),
+    ]
     assert "--threads 1" in more.findings[0].remedy
     np.savez(tmp_path / "other.npz", x=np.random.default_rng(1).normal(size=(8, 16)).astype(np.float32))
     other = run_gates([Gate("a", bundle, baseline=file, threads=1, data=str(tmp_path / "other.npz"))], ONCE).report

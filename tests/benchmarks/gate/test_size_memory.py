@@ -33,10 +33,11 @@ def test_what_has_no_limit_is_a_note() -> None:
     assert judge_bytes("size", "net", 5, None, most=None, most_growth=None).notes == ()
 
 
-def test_growth_without_a_baseline_is_said() -> None:
-    found = judge_bytes("size", "net", 5, None, most=10, most_growth=0.1)
-    assert [one.verdict for one in found.findings] == ["pass"]
-    assert "not judged" in found.notes[0]
+def test_growth_without_a_baseline_is_not_shown() -> None:
+    found = judge_bytes("size", "net", 5, None, most=10, most_growth=0.1, missing="there is none")
+    assert [one.verdict for one in found.findings] == ["pass", "inconclusive"]
+    assert found.findings[1].text == "size of the engine's files 5 B; growth not judged: there is none"
+    assert found.findings[1].remedy
 
 
 def test_what_nobody_says_never_passes() -> None:
