@@ -192,8 +192,10 @@ def judging(dataset: DataSet | None, metric: str | None, manifest: Manifest) -> 
         why = f"accuracy not measured: {dataset.name} has no labels, and the original model is not here"
         return Judging(dataset, None, (why,))
     name, reason = _metric_name(metric, manifest)
-    if load_metric(name).compares_to == "original":
-        why = f"accuracy not measured: {reason}; name a --metric that compares with labels"
+    found = load_metric(name)
+    if found.compares_to == "original":
+        # By its own name: what the user typed may be a path, and records travel.
+        why = f"accuracy not measured: {found.name} {reason}; name a --metric that compares with labels"
         return Judging(dataset, None, (why,))
     return Judging(dataset, name, tuple(dataset.warnings))
 
@@ -219,9 +221,9 @@ def _preprocessing(manifest: Manifest) -> dict[str, Preprocessing]:
 
 def _metric_name(metric: str | None, manifest: Manifest) -> tuple[str, str]:
     if metric is not None:
-        return metric, f"{metric} compares with the original model, which is not here"
+        return metric, "compares with the original model, which is not here"
     if manifest.accuracy is not None and manifest.accuracy.metric in metrics().names():
         judged = manifest.accuracy.metric
-        return judged, f"the bundle was judged by {judged}, which compares with the original model"
+        return judged, "is what the bundle was judged by, and compares with the original model"
     choice = default_metric(manifest.outputs, labelled=True)
-    return choice.name, choice.reason
+    return choice.name, f"is the default ({choice.reason})"

@@ -121,10 +121,13 @@ class Duel:
                 assert side.warmth is not None
                 made[arm], reason = side.children.attempt(self.order + place, side.warmth)
                 reasons += [VoidedRun(self.order + place, reason)] if reason is not None else []
-            if not reasons or attempt == MOST_ATTEMPTS:
+            if not reasons:
                 break
-            self.voided += reasons
-            log(f"pair {number + 1} is void and made again: {reasons[0].reason}")
+            last = attempt == MOST_ATTEMPTS
+            self.voided += [replace(one, reason=f"{one.reason} (kept: third attempt)") for one in reasons if last]
+            self.voided += [] if last else reasons
+            what = "is disturbed and kept, the third attempt" if last else "is void and made again"
+            log(f"{self.pairing.subject}: pair {number + 1} {what}: {reasons[0].reason}")
         self.order += len(arms)
         for arm, run in made.items():
             self.sides[arm].runs.append(run)
@@ -154,8 +157,11 @@ def open_duel(pairing: Pairing, folder: Path, protocol: Protocol, log: Callable[
             answers["base"] = base_expected
     sides: dict[ArmName, Side] = {}
     series: SideSeries | None = None
+    # Both get the threads of what is judged: one engine on more cores than the other would win by them.
+    trust = pairing.trust_native_code
+    threads = pairing.threads or prepare(pairing.new, None, trust_native_code=trust).target.threads
     for arm in ARMS:
-        ready = prepare(both[arm], pairing.threads, trust_native_code=pairing.trust_native_code)
+        ready = prepare(both[arm], threads, trust_native_code=trust)
         place = folder / arm
         place.mkdir()
         artifact = ready.extracted(place / "engine")
@@ -168,6 +174,7 @@ def open_duel(pairing: Pairing, folder: Path, protocol: Protocol, log: Callable[
             protocol,
             gpu=ready.device == "CUDA",
             busy_wait=pairing.slowdown if arm == "new" else 0.0,
+            subject=pairing.subject,
             log=log,
         )
         series = series or SideSeries(choose_cpus(ready.target.threads))
@@ -182,6 +189,12 @@ def _require_alike(pairing: Pairing) -> None:
     Raises:
         UsageError: saying how their inputs differ.
     """
+    if pairing.data is not None and pairing.new.manifest.preprocessing != pairing.base.manifest.preprocessing:
+        raise UsageError(
+            f"{pairing.new.path.name} and {pairing.base.path.name} make inputs of DATA in different ways"
+            " (preprocessing in their manifests)",
+            "Compare their latency without --data, and each one's accuracy by itself.",
+        )
     new, base = (
         {spec.name: (spec.dtype, len(spec.shape or ())) for spec in bundle.manifest.inputs}
         for bundle in (pairing.new, pairing.base)

@@ -73,7 +73,7 @@ def run_session(
             place.mkdir()
             duel = guarded(failures, pairing, partial(open_duel, pairing, place, protocol, log))
             duels += [] if duel is None else [duel]
-        for device in sorted({duel.sides["new"].ready.device for duel in duels}):
+        for device in sorted({side.ready.device for duel in duels for side in duel.sides.values()}):
             held.enter_context(timing_lock(device, log))
         for number, duel in enumerate(duels):
             held.enter_context(duel.series)
@@ -83,7 +83,7 @@ def run_session(
         _say_how_long(duels, protocol.preset, log)
         duels = _looks(duels, failures, every_look=every_look, log=log, progress=progress)
         progress("memory", 1 - _MEMORY)
-        duels = _through(duels, failures, Duel.read_memory)
+        _through(duels, failures, Duel.read_memory)  # what fails here costs nobody a finished comparison
     return Session(tuple(duels), tuple(failures), machine, protocol)
 
 
@@ -111,7 +111,7 @@ def _looks(
         verdicts = judge(tests, look) if tests else {}
         if verdicts is not None:
             for index, duel in enumerate(duels):
-                duel.verdict = verdicts[str(index)]
+                duel.verdict = duel.verdict or verdicts[str(index)]  # what the first look decided stands
             if not every_look:
                 break
     return duels
@@ -150,7 +150,7 @@ def _say_how_long(duels: Sequence[Duel], preset: Preset, log: Callable[[str], No
             assert side.warmth is not None
             one = side.warmth.median_ns / 1e9
             timed = max(preset.run_seconds, preset.run_inferences * one)
-            seconds += _STARTING_S + side.warmth.inferences * one + timed
+            seconds += _STARTING_S + side.warmth.expected(side.children.plan.warm_up) * one + timed
     first, last = (seconds * look.pairs / 60 for look in LOOKS)
     if duels:
         log(f"{LOOKS[0].pairs} pairs of runs take about {first:.1f} min, {LOOKS[-1].pairs} about {last:.1f} min")

@@ -36,11 +36,11 @@ SECONDS = 3.0
 HERE = Path(__file__).resolve().parent
 
 
-def run(bundles: Sequence[Path], into: Path, rounds: int) -> int:
+def run(bundles: Sequence[Path], into: Path, rounds: int, threads: int | None) -> int:
     """Prints a line for each bundle and writes the record."""
     rows = []
     for path in bundles:
-        rows.append(_row(path, rounds))
+        rows.append(_row(path, rounds, threads))
         row = rows[-1]
         print(
             f"{row['bundle']:<28} {row['target']:<20} {row['beside']:<14} ours {row['ours_ms']:.4g} ms,"
@@ -51,9 +51,9 @@ def run(bundles: Sequence[Path], into: Path, rounds: int) -> int:
     return 0
 
 
-def _row(path: Path, rounds: int) -> dict[str, object]:
+def _row(path: Path, rounds: int, threads: int | None) -> dict[str, object]:
     bundle = open_bundle(path)
-    ready = prepare(bundle, None, trust_native_code=False)
+    ready = prepare(bundle, threads, trust_native_code=False)
     samples, expected, _ = inputs_of(bundle, None)
     protocol = Protocol(Preset("study", 64 * rounds, SECONDS * rounds, rounds))
     with working_folder() as folder, timing_lock(ready.device):
@@ -67,7 +67,7 @@ def _row(path: Path, rounds: int) -> dict[str, object]:
         for number in range(rounds):
             for arm in ("ours", "theirs") if number % 2 == 0 else ("theirs", "ours"):
                 if arm == "ours":
-                    ours += run_medians([children.attempt(number, warmth)[0]], warmth.inner)
+                    ours += run_medians([children.run(number, warmth)], warmth.inner)
                 else:
                     theirs.append(_median_ns(command, children.plan.cpus))
     ratio, interval = paired_ratio(ours, theirs)
@@ -108,7 +108,9 @@ def _command(ready: Prepared, engine: Path, samples: Sequence[Feeds], folder: Pa
     return [
         *(str(Path(sys.executable).with_name("benchmark_app")), "-m", str(engine), "-i", given, "-d", "CPU"),
         *("-api", "sync", "-hint", "none", "-nstreams", "1", "-nthreads", threads, "-t", str(math.ceil(SECONDS))),
-        *("-infer_precision", hint, "-data_shape", shapes, "-ip", "f32", "-op", "f32"),
+        *("-infer_precision", hint, "-data_shape", shapes, "-op", "f32"),
+        # Without a word benchmark_app takes images to be bytes; inputs of whole numbers it takes as they are.
+        *(("-ip", "f32") if all(array.dtype.kind == "f" for array in samples[0].values()) else ()),
     ]
 
 

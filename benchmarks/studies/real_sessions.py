@@ -19,25 +19,24 @@ from edgewright.core.files import write_atomically
 SCHEMA = "edgewright.study-sessions/1"
 
 
-def run(bundles: list[Path], into: Path, sessions: int, slowdown: float, preset: str) -> int:
+def run(bundles: list[Path], into: Path, sessions: int, slowdown: float, preset: str, threads: int | None) -> int:
     """Takes the bundles in turn; the record is written after each session, so that a stopped study is not lost."""
-    rows: list[dict[str, object]] = []
-    if into.exists():
-        rows = [row for row in json.loads(into.read_text())["sessions"] if row["slowdown"] != slowdown]
+    earlier = json.loads(into.read_text()) if into.exists() else {"sessions": []}
+    rows: list[dict[str, object]] = [row for row in earlier["sessions"] if row["slowdown"] != slowdown]
     kept = len(rows)
     for number, path in enumerate(islice(cycle(bundles), sessions)):
         bundle = open_bundle(path)
-        # With nothing changed all pairs are taken, for their noise; the verdict is the same, since neither look rejects
-        # what the other must.
+        # With nothing changed all pairs are taken, for their noise; what the first look decided stands all the same.
         found, failures = compare_bundles(
-            [Pairing(bundle, bundle, slowdown=slowdown)], preset, every_look=not slowdown, log=print
+            [Pairing(bundle, bundle, threads=threads, slowdown=slowdown)], preset, every_look=not slowdown, log=print
         )
         if failures:
             print(f"session {number + 1}: {failures[0].problem}")
             return 1
         rows.append(_row(found[0], path, slowdown))
         print(f"session {number + 1} of {sessions}: {rows[-1]['verdict']}, ratio {rows[-1]['ratio']:.4f}")
-        document = {"schema": SCHEMA, "created": now(), "machine": asdict(this_machine()), "sessions": rows}
+        machine = asdict(this_machine())
+        document = {**earlier, "schema": SCHEMA, "created": now(), "machine": machine, "sessions": rows}
         write_atomically(into, jsontext.pretty(document))
     ours = [row["verdict"] for row in rows[kept:]]
     print(f"slowdown {slowdown:.0%}: " + ", ".join(f"{ours.count(one)} {one}" for one in sorted(set(ours))))

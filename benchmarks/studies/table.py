@@ -30,7 +30,8 @@ def _sessions(record: dict) -> list[str]:  # type: ignore[type-arg]
     bundles = sorted({f"{row['bundle']}" for row in real})
     noise = [row["minimum_detectable_effect"] for row in real if not row["slowdown"]]
     intro = (
-        f"What the gate says where the truth is known: {_machine(record)}, preset `{real[0]['preset']}`, bundles"
+        f"What the gate says where the truth is known: {_machine(record)}, preset `{real[0]['preset']}`,"
+        f" {_threads(real)}, bundles"
         f" {', '.join(f'`{one}`' for one in bundles)} in turn. A real slowdown is a busy wait in one arm; simulated"
         " sessions are drawn from the noise of the real ones without one."
     )
@@ -50,8 +51,11 @@ def _sessions(record: dict) -> list[str]:  # type: ignore[type-arg]
 
 
 def _vendors(record: dict) -> list[str]:  # type: ignore[type-arg]
+    intro = (
+        f"The harness beside the engines' own tools; same file, threads, cores and inputs, in turn: {_machine(record)}"
+    )
     return [
-        f"The harness beside the engines' own tools; same file, threads, cores, inputs, in turn: {_machine(record)}.",
+        f"{intro}, {_threads(record['rows'])}.",
         "",
         "| model | runtime | beside | ours | theirs | ours / theirs (95 %) |",
         "|---|---|---|---|---|---|",
@@ -61,6 +65,10 @@ def _vendors(record: dict) -> list[str]:  # type: ignore[type-arg]
             for row in record["rows"]
         ),
     ]
+
+
+def _threads(rows: list) -> str:  # type: ignore[type-arg]
+    return " and ".join(f"{count} thread{'s'[: count > 1]}" for count in sorted({row["threads"] for row in rows}))
 
 
 def _machine(record: dict) -> str:  # type: ignore[type-arg]

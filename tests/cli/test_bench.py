@@ -31,6 +31,7 @@ from edgewright.core.bundle import (
     Tolerances,
     write_bundle,
 )
+from edgewright.core.errors import CannotWriteError
 from edgewright.core.tensors import Feeds, TensorSpec
 from edgewright.targets.load import load_targets
 
@@ -245,3 +246,44 @@ def test_a_comparison_is_of_single_streams(bundle: Path, capsys: pytest.CaptureF
     assert main(["bench", str(bundle), "--self-test", "--scenario", "offline"]) == 2
     assert main(["bench", str(bundle), "--self-test", "--against", str(bundle)]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("short")
+def test_figures_are_shown_though_they_cannot_be_kept(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _record: object) -> None:
+        raise CannotWriteError("the disk is full", "Make room.")
+
+    monkeypatch.setattr("edgewright.benchmarks.record.append_record", full)
+    assert main(["bench", str(bundle), "--threads", "1"]) == 73
+    out, err = capsys.readouterr()
+    assert "native/onnxruntime" in out
+    assert "the disk is full" in err
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_measured(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mlp.record.json").write_text("mine")
+    assert main(["bench", str(bundle)]) == 65
+    (tmp_path / "mlp.record.json").unlink()
+    nowhere = tmp_path / "no" / "folder.json"
+    assert main(["bench", str(bundle), "--pytest-benchmark-json", str(nowhere)]) == 73
+    assert main(["bench", str(bundle), "--commit", "abc"]) == 2
+    assert not capsys.readouterr().out
+
+
+def test_a_self_test_keeps_the_exit_code_of_what_failed(bundle: Path, tmp_path: Path) -> None:
+    content = bundle.read_bytes()
+    damaged = tmp_path / "damaged.ewb"
+    damaged.write_bytes(content[:200])
+    assert main(["bench", str(damaged), "--self-test"]) == 65
+
+
+@pytest.mark.usefixtures("short")
+def test_a_reader_that_leaves_changes_no_exit_code(bundle: Path) -> None:
+    command = [str(Path(sys.executable).with_name("edgewright")), "bench", str(bundle), "--commit", "abc", "--json"]
+    script = 'set -o pipefail; "$@" | true'
+    done = subprocess.run(["bash", "-c", script, "bash", *command], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2

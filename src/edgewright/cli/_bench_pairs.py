@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from edgewright.cli import _console
 from edgewright.cli._progress import ProgressLine
-from edgewright.core.errors import EngineError, ExitCode, UsageError
+from edgewright.core.errors import EdgewrightError, ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from edgewright.benchmarks.gate.findings import Failure
     from edgewright.benchmarks.gate.session import Outcome
     from edgewright.benchmarks.record import Comparison, Record
 
@@ -83,8 +84,15 @@ def self_test(path: Path, args: argparse.Namespace) -> Record:
     with ProgressLine(path.name) as line:
         found, failures = compare_bundles([pairing], args.preset, every_look=True, log=line.say, progress=line.show)
     for failure in failures:
-        raise EngineError(failure.problem, failure.remedy, failure.kind)
+        raise _as_it_was(failure)
     return found[0].record
+
+
+def _as_it_was(failure: Failure) -> EdgewrightError:
+    """A failure as the error it came from: with its exit code."""
+    error = EdgewrightError(failure.problem, failure.remedy)
+    error.exit_code = failure.exit_code
+    return error
 
 
 def self_test_lines(record: Record) -> list[str]:

@@ -60,7 +60,10 @@ def _rich(records: Sequence[Record]) -> Table:
     for record in records:
         found = record.summary.percentiles
         who = Text(_console.escape(record.subject.model), style="bold")
-        who.append(f"\n{_target(record)}\n{record.subject.precision}, {_threads(record)}", style="not bold dim")
+        who.append(
+            f"\n{_target(record)}\n{_console.escape(record.subject.precision)}, {_threads(record)}",
+            style="not bold dim",
+        )
         cells = [_milliseconds_with_interval(found.get(tail)) for tail in tails]
         accuracy = record.accuracy
         figure = Text("-") if accuracy is None else Text(f"{accuracy.value:.4f}\n")
@@ -105,7 +108,7 @@ def _plain(records: Sequence[Record]) -> list[str]:
             [
                 _console.escape(record.subject.model),
                 _target(record),
-                record.subject.precision,
+                _console.escape(record.subject.precision),
                 str(record.target.threads),
                 show_bytes(record.subject.size_bytes),
                 *(milliseconds(found[name].value) if name in found else "-" for name in tails),

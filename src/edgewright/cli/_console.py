@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TextIO
 
-_LONGEST_NAME = 200
+from edgewright.core.foreign_text import LONGEST_NAME, spelt_out
 
 
 def escape(text: str) -> str:
@@ -15,16 +15,13 @@ def escape(text: str) -> str:
     >>> escape("a\x1b[31m\u202eb")
     'a\\x1b[31m\\u202eb'
     """
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 3]}..."
+    shown = spelt_out(text)
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 3]}..."
 
 
 def escape_lines(text: str) -> str:
     """As :func:`escape`, for messages of several lines: line breaks stay, lengths too."""
-    return "\n".join(
-        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-        for line in text.split("\n")
-    )
+    return "\n".join(spelt_out(line) for line in text.split("\n"))
 
 
 def colours(stream: TextIO) -> bool:
@@ -43,8 +40,11 @@ def say(line: str) -> None:
 
 
 def result(text: str) -> None:
-    """Something the user asked for, to stdout."""
-    print(text, flush=True)
+    """Something the user asked for, to stdout; a reader that left (``| head -1``) changes no exit code."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes there
 
 
 def warn(line: str) -> None:

@@ -62,15 +62,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit_.code if isinstance(exit_.code, int) else int(ExitCode.USAGE)
     except EdgewrightError as error:
         if as_json:
-            _console.result(_error_document(error))
+            _console.result(_error_document(error.problem, error.remedy, error.exit_code))
         _console.fail(_console.escape_lines(error.problem), _console.escape_lines(error.remedy))
         return int(error.exit_code)
-    except KeyboardInterrupt:
-        _console.fail("interrupted", "Nothing was written; run the command again.")
-        return int(ExitCode.INTERRUPTED)
-    except _TerminatedError:
-        _console.fail("terminated", "Nothing was written; run the command again.")
-        return int(ExitCode.TERMINATED)
+    except (KeyboardInterrupt, _TerminatedError) as stop:
+        word, code = ("interrupted", ExitCode.INTERRUPTED)
+        if isinstance(stop, _TerminatedError):
+            word, code = ("terminated", ExitCode.TERMINATED)
+        remedy = "What was finished before is whole, the rest is not there; run the command again."
+        if as_json:
+            _console.result(_error_document(word, remedy, code))
+        _console.fail(word, remedy)
+        return int(code)
     except BrokenPipeError:
         # The reader of our output left (`edgewright targets | head`): no fault, and stdout must not be flushed again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -87,9 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitCode.BUG)
 
 
-def _error_document(error: EdgewrightError) -> str:
+def _error_document(problem: str, remedy: str, code: ExitCode) -> str:
     """What ``--json`` prints of a command that came to nothing."""
-    found = {"problem": error.problem, "remedy": error.remedy or None, "exit_code": int(error.exit_code)}
+    found = {"problem": problem, "remedy": remedy or None, "exit_code": int(code)}
     return json.dumps({"schema": "edgewright.error/1", **found}, indent=2, sort_keys=True)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewright.cli import _bench_pairs, _bench_table, _console
+from edgewright.cli import _bench_pairs, _bench_table, _console, _outputs
 from edgewright.cli._progress import ProgressLine
-from edgewright.core.errors import EdgewrightError, ExitCode
+from edgewright.core.errors import EdgewrightError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from edgewright.benchmarks.harness.protocol import Protocol
@@ -69,48 +69,73 @@ def run(args: argparse.Namespace) -> ExitCode:
     from edgewright.benchmarks.harness.scenarios import scenario_named
 
     protocol = protocol_named(args.preset, scenario_named(args.scenario, args.rate, args.batch, args.seed))
-    if args.history is not None:
-        from edgewright.benchmarks.history import check_history
-
-        check_history(args.history, args.commit)
+    _check_places(args)
     if args.against is not None:
         return _against(args)
-    records: list[Record] = []
+    measured: list[tuple[Path, Record]] = []
     failures: list[tuple[Path, EdgewrightError]] = []
+    unkept: list[EdgewrightError] = []
     for path in args.bundles:
         try:
             record = _bench_pairs.self_test(path, args) if args.self_test else _measured(path, protocol, args)
-            _keep(path, record, args)
-            records.append(record)
+            measured.append((path, record))
+            unkept += _keep(path, record, args)
         except EdgewrightError as error:
             if len(args.bundles) == 1:
                 raise
             _console.fail(_console.escape_lines(f"{path.name}: {error.problem}"), _console.escape_lines(error.remedy))
             failures.append((path, error))
-    _exchange(records, args)
+    unkept += _exchange(measured, args)
+    records = [record for _, record in measured]
     if args.json:
         _console.result(_document(records, failures))
     elif args.self_test:
         _console.result("\n".join(line for record in records for line in _bench_pairs.self_test_lines(record)))
     elif records:
         _bench_table.show(records)
-    return _exit_code(records, failures)
+    return _after(unkept, _exit_code(records, failures))
 
 
 def _against(args: argparse.Namespace) -> ExitCode:
     """Measures in pairs, prints the table and the verdict."""
     outcome = _bench_pairs.against(args)
     records = [record for _, record in outcome.records]
-    for path, record in outcome.records:
-        _keep(path, record, args)
-    _exchange(records, args)
+    unkept = [error for path, record in outcome.records for error in _keep(path, record, args)]
+    unkept += _exchange(outcome.records, args)
     if args.json:
         _console.result(_document(records, (), outcome.report.to_json()))
     else:
         if records:
             _bench_table.show(records)
         _bench_pairs.show_outcome(outcome)
-    return outcome.report.exit_code
+    return _after(unkept, outcome.report.exit_code)
+
+
+def _check_places(args: argparse.Namespace) -> None:
+    """Whether what is to be written can be, before anything is measured.
+
+    Raises:
+        CannotWriteError, BadInputError: it cannot.
+    """
+    from edgewright.benchmarks.record import read_document, record_path
+
+    if args.commit is not None and args.history is None and args.pytest_benchmark_json is None:
+        raise UsageError("--commit names a measurement nobody keeps", "Add --history, or leave it out.")
+    for path in args.bundles:
+        read_document(record_path(path))
+        _outputs.require_writable(record_path(path))
+    _outputs.require_writable(args.pytest_benchmark_json)
+    if args.history is not None:
+        from edgewright.benchmarks.history import check_history
+
+        check_history(args.history, args.commit)
+
+
+def _after(unkept: Sequence[EdgewrightError], code: ExitCode) -> ExitCode:
+    """What could not be kept is said last, when every figure is out; it outranks all but a failed engine."""
+    for error in unkept:
+        _console.fail(_console.escape_lines(error.problem), _console.escape_lines(error.remedy))
+    return max([code, *(error.exit_code for error in unkept)])
 
 
 def _measured(path: Path, protocol: Protocol, args: argparse.Namespace) -> Record:
@@ -131,24 +156,33 @@ def _measured(path: Path, protocol: Protocol, args: argparse.Namespace) -> Recor
         )
 
 
-def _keep(path: Path, record: Record, args: argparse.Namespace) -> None:
-    """Appends to the records beside the bundle, and to a history where one is named; says what makes it shaky."""
+def _keep(path: Path, record: Record, args: argparse.Namespace) -> list[EdgewrightError]:
+    """Appends to the records beside the bundle, and to a history where one is named; says what makes it shaky.
+
+    What cannot be kept comes back: a figure that took minutes is shown all the same.
+    """
     from edgewright.benchmarks.record import append_record, record_path
 
-    append_record(record_path(path), record)
-    if args.history is not None:
-        from edgewright.benchmarks.history import append_record_to_history
+    problems = []
+    try:
+        append_record(record_path(path), record)
+        if args.history is not None:
+            from edgewright.benchmarks.gate.limits import name_of
+            from edgewright.benchmarks.history import append_record_to_history
 
-        commit = append_record_to_history(args.history, record, args.commit)
-        _console.say(f"{_console.escape(path.name)}: in {args.history.name} under {_console.escape(commit)}")
+            commit = append_record_to_history(args.history, record, args.commit, name=name_of(path))
+            _console.say(f"{_console.escape(path.name)}: in {args.history.name} under {_console.escape(commit)}")
+    except EdgewrightError as error:
+        problems.append(error)
     for note in record.notes:
-        _console.warn(_console.escape(f"{path.name}: {note}"))
+        _console.warn(_console.escape_lines(f"{path.name}: {note}"))
     flagged = [run for run in record.runs if run.flags]
     if flagged:
         words = ", ".join(sorted({flag for run in flagged for flag in run.flags}))
         _console.warn(f"{_console.escape(path.name)}: {len(flagged)} of {len(record.runs)} runs are flagged: {words}")
     if record.status != "ok":
         _console.warn(f"{_console.escape(path.name)}: {record.status}: {_WHAT_TO_DO[record.status]}")
+    return problems
 
 
 _WHAT_TO_DO = {
@@ -157,16 +191,23 @@ _WHAT_TO_DO = {
 }
 
 
-def _exchange(records: Sequence[Record], args: argparse.Namespace) -> None:
-    """Writes pytest-benchmark's format where it is asked for."""
-    if args.pytest_benchmark_json is None or not records:
-        return
+def _exchange(measured: Sequence[tuple[Path, Record]], args: argparse.Namespace) -> list[EdgewrightError]:
+    """Writes pytest-benchmark's format where it is asked for; what keeps it from being written comes back."""
     from edgewright.benchmarks.exchange.pytest_json import to_pytest_benchmark
-    from edgewright.benchmarks.history.commit import commit_here
+    from edgewright.benchmarks.gate.limits import name_of
+    from edgewright.benchmarks.history import commit_here
     from edgewright.core.files import write_atomically
     from edgewright.core.jsontext import pretty
 
-    write_atomically(args.pytest_benchmark_json, pretty(to_pytest_benchmark(records, commit_here(args.commit))))
+    if args.pytest_benchmark_json is None or not measured:
+        return []
+    names = [name_of(path) for path, _ in measured]
+    document = to_pytest_benchmark([record for _, record in measured], commit_here(args.commit), names)
+    try:
+        write_atomically(args.pytest_benchmark_json, pretty(document))
+    except EdgewrightError as error:
+        return [error]
+    return []
 
 
 def _document(
@@ -194,8 +235,9 @@ def _exit_code(records: Sequence[Record], failures: Sequence[tuple[Path, Edgewri
     """What failed outweighs what could not be measured here, and both outweigh a figure that must not be used."""
     codes = [error.exit_code for _, error in failures]
     serious = [code for code in codes if code != ExitCode.TARGET_ABSENT]
-    if codes:
-        return max(serious or codes)
+    if serious:
+        return max(serious)
     if any(record.status == "invalid" for record in records):
         return ExitCode.LIMIT_MISSED
-    return max((_bench_pairs.code_of(record) for record in records), default=ExitCode.OK)
+    worst = max((_bench_pairs.code_of(record) for record in records), default=ExitCode.OK)
+    return worst if worst != ExitCode.OK else max(codes, default=ExitCode.OK)

@@ -91,6 +91,8 @@ def run(args: argparse.Namespace) -> ExitCode:
         log=lambda line: _console.say(_console.escape_lines(line)),
     )
     if args.dry_run:
+        if args.trace:
+            _console.say("--trace is left out: a dry run measures nothing")
         return _dry_run(request, as_json=args.json)
     report = compile_model(request)
     if args.json:

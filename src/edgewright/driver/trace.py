@@ -12,7 +12,7 @@ from edgewright.backends import open_isolated
 from edgewright.benchmarks.flips import CLASSIFYING, compare_classes
 from edgewright.benchmarks.harness.machine import this_machine
 from edgewright.benchmarks.record import record_path
-from edgewright.benchmarks.trace import ClassDelta, Flips, Trace, append_trace
+from edgewright.benchmarks.trace import NO_ACCURACIES, NO_TIMES, ClassDelta, Flips, Trace, append_trace
 from edgewright.core.errors import EdgewrightError
 from edgewright.driver.conclude import Winner
 from edgewright.driver.job import Job
@@ -58,13 +58,13 @@ def make_trace(job: Job, winner: Winner, bundle_sha256: str) -> Trace:
     else:
         notes.append(f"{lane.target.name} takes the torch form: no pass ran, and its layers are not known")
     if not lane.presence.timed:
-        notes.append(f"no times: {lane.presence.reason}")
+        notes.append(f"{NO_TIMES}{lane.presence.reason}")
     else:
         notes.append("steps are timed one after the other: a few percent between two can be the machine's")
     if lane.presence.mark == "host-proxy" and job.sets is not None:
         notes.append("accuracies are this machine's in the target's place (host-proxy)")
     if job.sets is None:
-        notes.append("no accuracies: no data was given")
+        notes.append(f"{NO_ACCURACIES}no data was given")
     steps = trace_steps(job, winner, on_the_way)
     layers = trace_layers(job, winner, on_the_way) if on_the_way else None
     classes, flips, why = _classes(job, winner)
@@ -73,7 +73,7 @@ def make_trace(job: Job, winner: Winner, bundle_sha256: str) -> Trace:
         model=job.original.name,
         target=lane.target.name,
         precision=built.choice.precision,
-        metric=job.metric,
+        metric=_metric(winner),
         higher_is_better=lane.judge is None
         or job.sets is None
         or lane.judge.reference(job.sets.prove).higher_is_better,
@@ -88,13 +88,19 @@ def make_trace(job: Job, winner: Winner, bundle_sha256: str) -> Trace:
     )
 
 
+def _metric(winner: Winner) -> str:
+    """The name of the metric, as the manifest has it: what the user typed may be a path."""
+    accuracy = winner.proof.accuracy
+    return "" if accuracy is None else accuracy.metric
+
+
 def _classes(job: Job, winner: Winner) -> tuple[tuple[ClassDelta, ...], Flips | None, str]:
     """Per class and per sample, original against compiled on the proof set; or why not."""
     lane = winner.contender.lane
     if job.sets is None:
         return (), None, "no flips: no data was given"
     if job.metric not in CLASSIFYING:
-        return (), None, f"no flips: {job.metric} is no metric of classes"
+        return (), None, f"no flips: {_metric(winner)} is no metric of classes"
     if not lane.presence.runnable:
         return (), None, f"no flips: {lane.presence.reason}"
     job.request.log("  trace: which samples are answered otherwise")
