@@ -8,6 +8,7 @@ processes), accuracies in the metric's own unit on the samples that prove. A fig
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -20,6 +21,21 @@ from edgewright.core.errors import BadInputError
 SCHEMA = "edgewright.trace/1"
 _REMEDY = "Compile with --trace again, or take this entry out of the file."
 StepKind = Literal["original", "pass", "engine"]
+
+NO_TIMES = "no times: "
+NO_ACCURACIES = "no accuracies: "
+NO_LAYER_ERRORS = "no errors of layers: "
+NO_LAYER_TIMES = "no times of layers: "
+"""How a note of a trace begins that says why none of its figures of a kind is there."""
+NO_ERROR = "no error: "
+NO_TIME = "no time of its own: "
+"""How a part of a layer's reason begins that says why this figure is not there; parts are joined by ``; ``."""
+NO_STEP_TIME = "no time: "
+SAME_AS = "the same computation as: "
+NEVER_SETTLED = "the warm-up never settled"
+"""How notes of steps begin: of no time, of the figures of an earlier step, of a time that is shaky."""
+_PARTS = re.compile(f"; (?={NO_ERROR}|{NO_TIME})")
+_MOST_WHOLE = 2**63
 
 
 @dataclass(frozen=True)
@@ -55,6 +71,16 @@ class LayerTrace:
     noise: float | None = None
     """``|compiled - float| / |float|``, norms over all elements of all samples: what most values lose, where ``error``
     is the worst one's."""
+
+    def why_none(self, figure: Literal["error", "time"]) -> str:
+        """The part of ``reason`` that says why there is no such figure; empty where none does."""
+        begins = NO_ERROR if figure == "error" else NO_TIME
+        return next((part for part in _PARTS.split(self.reason) if part.startswith(begins)), "")
+
+    @property
+    def remark(self) -> str:
+        """``reason`` without what says why figures are missing."""
+        return "; ".join(part for part in _PARTS.split(self.reason) if not part.startswith((NO_ERROR, NO_TIME)))
 
 
 @dataclass(frozen=True)
@@ -117,7 +143,8 @@ class Trace:
         known are ignored, those that are missing are as if nothing had been measured.
 
         Raises:
-            BadInputError: when a key holds something of another kind, or the schema is another.
+            BadInputError: when a key holds something of another kind, a number without which the rest says nothing is
+                missing, or the schema is another.
         """
         schema = data.get("schema")
         if schema != SCHEMA and not str(schema).startswith(f"{SCHEMA}."):
@@ -154,7 +181,7 @@ def _read(kind: type, data: object, where: str) -> object:
         if data.get(item.name) is not None:
             found[item.name] = _value(hints[item.name], data[item.name], f"{where}.{item.name}")
         elif item.default is MISSING:
-            found[item.name] = _nothing(hints[item.name])
+            found[item.name] = _nothing(hints[item.name], f"{where}.{item.name}")
     return kind(**found)
 
 
@@ -175,23 +202,33 @@ def _value(hint: object, value: object, where: str) -> object:
         return value
     if isinstance(kind, type) and is_dataclass(kind):
         return _read(kind, value, where)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is float and number and math.isfinite(cast("float", value)):
-        return float(cast("float", value))
-    if kind in (str, int, bool) and type(value) is kind:
+    if kind in (str, bool) and type(value) is kind:
         return value
+    if kind is int and type(value) is int and abs(value) < _MOST_WHOLE:
+        return value
+    if kind is float and (type(value) is float or type(value) is int) and _is_finite(value):
+        return float(value)
     raise BadInputError(f"{where} is {_shown(value)}, which it cannot be", _REMEDY)
 
 
-def _nothing(hint: object) -> object:
-    """What stands for a missing value: None where that is allowed, an empty list, word or number elsewhere."""
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
+
+def _nothing(hint: object, where: str) -> object:
+    """What stands for a missing value: None where that is allowed, an empty list or word; never a zero."""
     if get_origin(hint) is UnionType:
         return None
     if get_origin(hint) is tuple:
         return ()
     if get_origin(hint) is Literal:
         return get_args(hint)[0]
-    return {str: "", bool: True, int: 0, float: 0.0}[cast("type", hint)]
+    if hint in (int, float):
+        raise BadInputError(f"{where} is missing", _REMEDY)
+    return {str: "", bool: True}[cast("type", hint)]
 
 
 def _shown(value: object) -> str:

@@ -160,3 +160,8 @@ class Page:
     verdict: Verdict
     sections: tuple[Section, ...]
     remarks: tuple[str, ...]
+
+
+def absent_section(key: str, title: str, text: str, command: str) -> Section:
+    """What stands for a section that there is nothing for: why, and the command that would fill it."""
+    return Section(key, title, (Line(text, command, tone="none"),), absent=True)

@@ -6,7 +6,8 @@ Times are nanoseconds, sizes bytes, shares fractions of 1. All text may be forei
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from edgewright.benchmarks.record import Verdict
@@ -87,7 +88,7 @@ class RunFound:
 class SideFound:
     """One reading of the machine's own sensors."""
 
-    seconds: float
+    seconds: float | None
     cpu_mhz: float | None
     temperature_c: float | None
     order: int | None
@@ -110,7 +111,8 @@ class Session:
     inputs_sha256: str
     cpus_pinned: bool | None
     runs: tuple[RunFound, ...]
-    voided: tuple[tuple[int, str], ...]
+    voided: tuple[tuple[int | None, str], ...]
+    """Which run was made again, None where the record does not tell, and why."""
     side: tuple[SideFound, ...]
     samples: int | None
     run_cv: float | None
@@ -173,11 +175,14 @@ class Provenance:
     parent: str
     created: str
     versions: Mapping[str, str]
+    """Of what it was measured with."""
     passes: tuple[str, ...]
     rejected: tuple[tuple[str, str], ...]
     """Passes that were taken back, each with the reason."""
     commands: tuple[str, ...]
     """What repeats it; words in capitals stand for files that only their owner has."""
+    built_with: Mapping[str, str] = field(default_factory=dict)
+    """Of what the bundle was built with."""
 
 
 @dataclass(frozen=True)
@@ -220,23 +225,64 @@ class Variant:
     notes: tuple[str, ...] = ()
     earlier: int = 0
     """Older records of the same bundle on the same machine that are not shown."""
+    max_bytes: int | None = None
+    bytes_met: bool | None = None
+    """Whether its files keep below ``max_bytes``; None is no limit, or nobody could judge."""
 
     @property
     def asked(self) -> str:
         """How its inferences were asked for, where that was not one after the other."""
         return "" if self.session is None else self.session.asked
 
+    @property
+    def threads(self) -> int | None:
+        """The compute threads it was given; None where no record tells."""
+        return None if self.session is None else self.session.threads
+
+    @property
+    def missed_limit(self) -> bool:
+        """True where a limit that was stated is known to be missed."""
+        return self.accuracy.drop_met is False or self.bytes_met is False
+
 
 @dataclass(frozen=True)
 class GateFinding:
-    """One line of a gate's report; a subject that could not be judged has failed."""
+    """One line of a gate's report: a verdict, a subject that could not be judged, or one whose target is not here."""
 
     subject: str
     metric: str
     """Of a failure, its kind."""
-    verdict: Verdict | Literal["failed"]
+    verdict: Verdict | Literal["failed", "skipped"]
     text: str
     remedy: str
+    gate: str = ""
+    """The gate's name where it has one."""
+
+
+@dataclass(frozen=True)
+class GateTold:
+    """One document of a gate, with its own verdict."""
+
+    verdict: Verdict
+    exit_code: int | None
+    findings: tuple[GateFinding, ...]
+    notes: tuple[str, ...] = ()
+    of_others: bool = False
+    """True where it speaks of other bundles than those of the report, so that it decides nothing there."""
+
+
+@dataclass(frozen=True)
+class PastPoint:
+    """One record of a history."""
+
+    commit: str
+    created: str
+    """UTC; when it was measured."""
+    figure: Figure
+    status: str
+    """``ok``, or ``unsteady`` where the times never settled."""
+    words: tuple[str, ...]
+    """The same as text, in the columns of :data:`edgewright.benchmarks.history.table.HEAD`."""
 
 
 @dataclass(frozen=True)
@@ -246,8 +292,8 @@ class HistoryShown:
     metric: str
     unit: Literal["ns", "bytes", "number"]
     subject: str
-    points: tuple[tuple[str, Figure], ...]
-    """Commit and figure, oldest first."""
+    points: tuple[PastPoint, ...]
+    """Oldest first."""
     steps: tuple[tuple[int, float, float], ...]
     """Index of the first point after a lasting change, and the levels before and after."""
 
@@ -260,4 +306,6 @@ class ReportData:
     notes: tuple[str, ...] = ()
     """What was found in the inputs and is not shown, each with its reason."""
     histories: tuple[HistoryShown, ...] = ()
-    findings: tuple[GateFinding, ...] = ()
+    gates: tuple[GateTold, ...] = ()
+    read: tuple[Path, ...] = ()
+    """Every file it was made from, so that none of them is written over."""

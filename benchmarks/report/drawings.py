@@ -2,47 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from edgewright.benchmarks.report import plots
-from edgewright.benchmarks.report.blocks import Block, Fold, Line, OneSize, Plot, Section
-from edgewright.benchmarks.report.data import HistoryShown, RunFound, Variant
+from edgewright.benchmarks.report.blocks import Block, Fold, Line, OneSize, Plot, Section, absent_section
+from edgewright.benchmarks.report.data import ComparisonFound, RunFound, Variant
 from edgewright.benchmarks.report.detail import Detail
 from edgewright.benchmarks.report.plots import Caption
 from edgewright.benchmarks.report.results import ratios_table
+from edgewright.benchmarks.report.wording import counted, share
 from edgewright.benchmarks.report.wording import labels as labels_of
-from edgewright.benchmarks.report.wording import share
 
 _THROTTLED = ("throttle", "clock", "stolen")
 _COMPARE = "edgewright bench BUNDLE --against BASELINE"
 _BENCH = "edgewright bench BUNDLE"
 
 
+@dataclass(frozen=True)
+class _Alike:
+    """What must be equal for latencies and accuracies to share a plot."""
+
+    model: str
+    metric: str
+    asked: str
+    threads: int | None
+    machine: str
+    data: str
+
+    @classmethod
+    def of(cls, one: Variant) -> _Alike:
+        machine = "" if one.machine is None else one.machine.identity
+        return cls(one.model, one.accuracy.metric, one.asked, one.threads, machine, one.accuracy.dataset_sha256)
+
+    def words(self, others: Collection[_Alike]) -> str:
+        """The model, and of the rest what tells it from ``others``."""
+        parts = [
+            (self.model, True),
+            (self.asked, True),
+            ("" if self.threads is None else counted(self.threads, "thread"), len({one.threads for one in others}) > 1),
+            (f"on {self.machine[:6]}", len({one.machine for one in others}) > 1),
+            (f"data {self.data[:6] or 'unknown'}", len({one.data for one in others}) > 1),
+        ]
+        return ", ".join(text for text, wanted in parts if text and wanted)
+
+
 def tradeoff(variants: Sequence[Variant], detail: Detail) -> Section:
-    """Accuracy over latency, a plot for each model, metric and way of asking."""
-    groups: dict[tuple[str, str, str], list[Variant]] = {}
+    """Accuracy over latency, a plot for each model, metric, data set, machine, number of threads and way of asking."""
+    groups: dict[_Alike, list[Variant]] = {}
     for one in variants:
-        if one.accuracy.metric:
-            groups.setdefault((one.model, one.accuracy.metric, one.asked), []).append(one)
-    found: list[Block] = []
-    for number, ((model, _, asked), members) in enumerate(groups.items(), 1):
-        drawable = [m for m in members if m.latency["p50"].value is not None and m.accuracy.found.value is not None]
-        if drawable:
-            whose = ", ".join(part for part in (model, asked) if part)
-            found.append(_pareto(f"pareto-{number}", whose, members, detail.overview))
-    lead = "Faster is to the left; the line joins the variants that no other beats in both."
-    if not found:
+        if one.latency["p50"].value is not None and one.accuracy.found.value is not None:
+            groups.setdefault(_Alike.of(one), []).append(one)
+    if not groups:
         text = "There is no variant with both a latency and an accuracy."
-        return _absent("tradeoff", "Accuracy and latency", text, f"{_BENCH} --data DATA")
-    return Section("tradeoff", "Accuracy and latency", tuple(found), lead)
+        return absent_section("tradeoff", "Accuracy and latency", text, f"{_BENCH} --data DATA")
+    for one in variants:  # what lacks a figure is named beside a plot of its model
+        if one.latency["p50"].value is None or one.accuracy.found.value is None:
+            near = next((members for alike, members in groups.items() if alike.model == one.model), [])
+            near.append(one)
+    found = tuple(
+        _pareto(f"pareto-{number}", alike.words(groups), members, detail.overview)
+        for number, (alike, members) in enumerate(groups.items(), 1)
+    )
+    lead = (
+        "Faster is to the left; the line joins the variants that no other was seen to beat in both. Each was timed in "
+        "a session of its own, and sessions differ: only a ratio tells which of two close ones is faster."
+    )
+    return Section("tradeoff", "Accuracy and latency", found, lead)
 
 
-def _pareto(
-    key: str,
-    whose: str,
-    members: Sequence[Variant],
-    only: OneSize | None,
-) -> Plot:
+def _pareto(key: str, whose: str, members: Sequence[Variant], only: OneSize | None) -> Plot:
     named = labels_of(members)  # within one plot less is needed to tell them apart
     points = tuple(
         plots.ParetoPoint(
@@ -57,13 +86,10 @@ def _pareto(
         )
         for one in members
     )
-    metric = members[0].accuracy.metric
+    metric = members[0].accuracy.metric or "accuracy"
     title = f"{metric} over p50 latency" + (f", {whose}" if whose else "")
-    caption = Caption(
-        key,
-        title,
-        f"{len(points)} variants; the larger the mark, the larger the files. All are in Results.",
-    )
+    text = f"{counted(len(points), 'variant')}; the larger the mark, the larger the files. All are in Results."
+    caption = Caption(key, title, text)
     better = members[0].accuracy.higher_is_better
     return Plot(
         caption,
@@ -73,38 +99,46 @@ def _pareto(
 
 
 def ratios(variants: Sequence[Variant], labels: Mapping[str, str], detail: Detail) -> Section:
-    """Ratios to baselines with their intervals."""
-    compared = [(one, one.comparison) for one in variants if one.comparison is not None]
+    """Ratios to baselines with their intervals, a plot for each margin that was allowed."""
+    compared: dict[float | None, list[tuple[str, ComparisonFound]]] = {}
+    for one in variants:
+        if one.comparison is not None:
+            compared.setdefault(one.comparison.delta, []).append((labels[one.key], one.comparison))
     if not compared:
-        return _absent("ratios", "Ratios", "Nothing was compared with a baseline.", _COMPARE)
+        return absent_section("ratios", "Ratios", "Nothing was compared with a baseline.", _COMPARE)
+    found = tuple(
+        _forest("forest" if number == 1 else f"forest-{number}", rows, delta, detail.overview)
+        for number, (delta, rows) in enumerate(compared.items(), 1)
+    )
+    lead = "Both were run in fresh processes, in turns, on the same machine: the median of each run over its partner's."
+    return Section("ratios", "Ratios", (*found, ratios_table(variants)), lead)
+
+
+def _forest(
+    key: str, compared: Sequence[tuple[str, ComparisonFound]], delta: float | None, only: OneSize | None
+) -> Plot:
     rows = tuple(
         plots.ForestRow(
-            label=labels[one.key],
+            label=label,
             ratio=found.ratio,
             ci95=found.ci95,
             verdict=found.verdict,
             note=f"against {found.baseline}" if found.baseline else "",
         )
-        for one, found in compared
+        for label, found in compared
     )
-    deltas = [found.delta for _, found in compared if found.delta is not None]
-    delta = deltas[0] if deltas else 0.02
-    caption = Caption(
-        "forest",
-        "Latency over the baseline's",
-        f"Left of 1 is faster; right of the margin at {1 + delta:g} is a regression. Bars are 95 % intervals.",
-    )
-    plot = Plot(caption, lambda width: plots.forest(rows, caption, delta=delta, width=width), detail.overview)
-    lead = "Both were run in fresh processes, in turns, on the same machine: the median of each run over its partner's."
-    return Section("ratios", "Ratios", (plot, ratios_table(variants)), lead)
+    allowed = "how much slower was allowed is not known" if delta is None else f"{share(delta)} slower was allowed"
+    text = f"Left of 1 is faster; {allowed}. Bars are 95 % intervals; the mark and its word are the verdict."
+    caption = Caption(key, "Latency over the baseline's", text)
+    return Plot(caption, lambda width: plots.forest(rows, caption, delta=delta, width=width), only)
 
 
 def distributions(variants: Sequence[Variant], labels: Mapping[str, str], detail: Detail) -> Section:
     """How the samples of each variant spread."""
     series = tuple(_series(one, labels[one.key]) for one in variants if one.session is not None and one.session.bins)
     if not series:
-        text = "No record with samples was given."
-        return _absent("distribution", "How latencies spread", text, _BENCH)
+        text = "No record with samples that may be used was given."
+        return absent_section("distribution", "How latencies spread", text, _BENCH)
     caption = Caption(
         "distribution",
         "Latency of single samples",
@@ -129,7 +163,7 @@ def run_orders(variants: Sequence[Variant], labels: Mapping[str, str], detail: D
     """The runs of each session in their order; one fold a variant."""
     folds = [_run_order(one, labels[one.key], detail) for one in variants if one.session and one.session.runs]
     if not folds:
-        return _absent("runs", "Runs in their order", "No record with runs was given.", _BENCH)
+        return absent_section("runs", "Runs in their order", "No record with runs that may be used was given.", _BENCH)
     lead = (
         "Each mark is the median of a fresh process. What drifted by more than 2 % or was disturbed is flagged; a run "
         "that something outside spoilt was made again."
@@ -140,7 +174,9 @@ def run_orders(variants: Sequence[Variant], labels: Mapping[str, str], detail: D
 def _run_order(one: Variant, label: str, detail: Detail) -> Fold:
     session = one.session
     assert session is not None
-    voided = tuple(plots.RunMark(order, "", None, voided=reason) for order, reason in session.voided)
+    voided = tuple(
+        plots.RunMark(order, "", None, voided=reason) for order, reason in session.voided if order is not None
+    )
     marks = tuple(plots.RunMark(run.order, run.arm, run.median_ns, run.flags) for run in session.runs)
     flagged = [run for run in session.runs if run.flags]
     throttled = sorted({run.order for run in session.runs if _is_throttled(run)})
@@ -158,9 +194,13 @@ def _run_order(one: Variant, label: str, detail: Detail) -> Fold:
         lambda width: plots.run_order((*marks, *voided), caption, side=side, throttled=throttled, width=width),
         detail.single,
     )
-    remarks: tuple[Block, ...] = (
-        () if side or not detail.side else (Line("Clocks and temperatures: not read on this machine.", tone="none"),)
-    )
+    remarks: list[Block] = [
+        Line(f"A run was made again, which one is not told: {reason}.", tone="none")
+        for order, reason in session.voided
+        if order is None
+    ]
+    if detail.side and not side:
+        remarks.append(Line("Clocks and temperatures: not read on this machine.", tone="none"))
     return Fold(f"fold-runs-{one.key}", label, (plot, *remarks), ", ".join(parts))
 
 
@@ -183,34 +223,3 @@ def _side(one: Variant) -> tuple[plots.SideSeries, ...]:
             means = tuple((order, sum(values) / len(values)) for order, values in sorted(by_run.items()))
             found.append(plots.SideSeries(label, unit, means))
     return tuple(found)
-
-
-def histories(found: Sequence[HistoryShown]) -> Section | None:
-    """One metric over commits; None where it was not asked for."""
-    if not found:
-        return None
-    blocks = []
-    for number, one in enumerate(found, 1):
-        points = tuple(
-            plots.HistoryPoint(commit, figure.value, figure.ci95, figure.reason) for commit, figure in one.points
-        )
-        steps = tuple(plots.DetectedStep(*step) for step in one.steps)
-        caption = Caption(
-            f"history-{number}",
-            f"{one.metric} of {one.subject}",
-            f"Commits: {len(points)}, oldest first. Lasting changes: {len(steps)}.",
-        )
-        blocks.append(_history(points, steps, caption, one))
-    return Section("history", "History", tuple(blocks))
-
-
-def _history(
-    points: Sequence[plots.HistoryPoint], steps: Sequence[plots.DetectedStep], caption: Caption, one: HistoryShown
-) -> Plot:
-    return Plot(
-        caption, lambda width: plots.history(points, steps, caption, metric=one.metric, unit=one.unit, width=width)
-    )
-
-
-def _absent(key: str, title: str, text: str, command: str) -> Section:
-    return Section(key, title, (Line(text, command, tone="none"),), absent=True)

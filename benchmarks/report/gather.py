@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgewright.benchmarks.report.bundle_parts import fallbacks_of, provenance_of, title_of
-from edgewright.benchmarks.report.data import ReportData, Variant, VariantStatus
+from edgewright.benchmarks.report.data import Accuracy, Figure, GateTold, ReportData, Variant, VariantStatus
 from edgewright.benchmarks.report.figures import accuracy_of, figures_of, size_of
 from edgewright.benchmarks.report.loose import Loose
-from edgewright.benchmarks.report.reading import comparison_of, machine_of, session_of, trace_of
-from edgewright.benchmarks.report.sources import read_sources
+from edgewright.benchmarks.report.reading import comparison_of, machine_of, session_of
+from edgewright.benchmarks.report.sources import Sources, read_sources
 from edgewright.benchmarks.trace import Trace
-from edgewright.core.bundle import Bundle
+from edgewright.core.bundle import Bundle, Manifest
+from edgewright.core.errors import BadInputError
+from edgewright.core.foreign_text import shortened
 
 _PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4")
 _STATUS_REASONS: Mapping[str, str] = {
@@ -35,7 +37,7 @@ def gather(paths: Sequence[Path]) -> ReportData:
         UsageError, BadInputError, IOFailureError: as :func:`edgewright.benchmarks.report.sources.read_sources`.
     """
     sources = read_sources(paths)
-    traces = [trace_of(entry) for entry in sources.traces]
+    traces, notes = _traces(sources)
     groups: dict[_Group, list[Loose]] = {}
     for entry in sources.records:
         record = Loose(entry)
@@ -46,10 +48,23 @@ def gather(paths: Sequence[Path]) -> ReportData:
     variants += [_variant(bundle, [], traces) for bundle in sources.bundles if bundle.digest not in measured]
     shown = {one.provenance.bundle_sha256 for one in variants}
     orphans = sum(one.bundle_sha256 not in shown for one in traces)
-    notes = [*sources.notes]
     if orphans:
         notes.append(f"{orphans} traces are of bundles that were not given, and are not shown")
-    return ReportData(tuple(_keyed(sorted(_told_apart(variants), key=_order))), tuple(notes), findings=sources.findings)
+    gates = tuple(_held_against(told, variants) for told in sources.gates)
+    notes += _unheard(gates, variants)
+    ordered = sorted(_told_apart(variants), key=_order)
+    return ReportData(tuple(_keyed(ordered)), (*sources.notes, *notes), gates=gates, read=sources.read)
+
+
+def _traces(sources: Sources) -> tuple[list[Trace], list[str]]:
+    """The traces that can be read, oldest first, and a line for each that cannot."""
+    found, notes = [], []
+    for entry in sources.traces:
+        try:
+            found.append(Trace.from_json(entry))
+        except BadInputError as error:
+            notes.append(f"a trace is broken and left out: {error.problem}")
+    return found, notes
 
 
 def _group(record: Loose) -> _Group:
@@ -68,13 +83,16 @@ def _variant(bundle: Bundle | None, members: Sequence[Loose], traces: Sequence[T
     """One variant from its bundle, where there is one, and its records, oldest first, where there are any."""
     record = _shown(members)
     seen = record or Loose({})
-    judged = next((one for one in reversed(members) if one.at("accuracy")), seen)
+    usable = [one for one in members if one.text("status") != "invalid"]
+    judging = [one for one in members if one.at("accuracy")]
+    judged = next((one for one in reversed(usable) if one.at("accuracy")), None)
+    evidence = judged or next(reversed(judging), seen)
     status, reason = _status(bundle, record)
     figures = figures_of(record, status, reason)
     subject, target = seen.at("subject"), seen.at("target")
     manifest = None if bundle is None else bundle.manifest
     digest = subject.text("bundle_sha256") if bundle is None else bundle.digest
-    comparisons = [found for one in members if one.text("status") != "invalid" and (found := comparison_of(one))]
+    comparisons = [found for one in usable if (found := comparison_of(one))]
     machine = None if record is None else machine_of(record)
     fallbacks, fallback_reason = fallbacks_of(bundle)
     return Variant(
@@ -89,7 +107,7 @@ def _variant(bundle: Bundle | None, members: Sequence[Loose], traces: Sequence[T
         reason=reason,
         host_proxy=target.flag("host_proxy") is True,
         size=size_of(manifest, subject),
-        accuracy=accuracy_of(manifest, judged),
+        accuracy=_accuracy(manifest, judged, only_invalid=bool(judging)),
         latency=figures.latency,
         upper_99=figures.upper_99,
         throughput=figures.throughput,
@@ -106,9 +124,11 @@ def _variant(bundle: Bundle | None, members: Sequence[Loose], traces: Sequence[T
         trace=_trace(digest, machine.identity if machine else "", traces),
         fallbacks=fallbacks,
         fallback_reason=fallback_reason,
-        provenance=provenance_of(bundle, record, judged.at("accuracy")),
+        provenance=provenance_of(bundle, record, evidence.at("accuracy")),
         notes=seen.texts("notes"),
         earlier=max(len(members) - 1, 0),
+        max_bytes=None if manifest is None else manifest.limits.max_bytes,
+        bytes_met=None if manifest is None else manifest.limits.bytes_met,
     )
 
 
@@ -122,10 +142,23 @@ def _is_self_test(record: Loose) -> bool:
     return bool(baseline) and baseline == record.at("subject").text("bundle_sha256")
 
 
+def _accuracy(manifest: Manifest | None, judged: Loose | None, *, only_invalid: bool) -> Accuracy:
+    """Of the record that judged it, else the bundle's own; where only an invalid record did, that is the reason."""
+    found = accuracy_of(manifest, judged or Loose({}))
+    if found.found.value is None and only_invalid:
+        return replace(found, found=Figure(reason=_STATUS_REASONS["invalid"]))
+    return found
+
+
 def _trace(digest: str, machine: str, traces: Sequence[Trace]) -> Trace | None:
-    """The newest trace of the bundle made on this machine; where the variant has no machine, the newest of all."""
-    own = [one for one in traces if one.bundle_sha256 == digest and machine in ("", one.machine_identity)]
-    return own[-1] if own else None
+    """The newest trace of the bundle on this machine; else the newest of all, with a remark: many compile elsewhere."""
+    own = [one for one in traces if one.bundle_sha256 == digest]
+    here = [one for one in own if machine in ("", one.machine_identity)]
+    if here or not own:
+        return here[-1] if here else None
+    where = f"machine {own[-1].machine_identity[:6]}" if own[-1].machine_identity else "a machine that it does not name"
+    remark = f"traced on {where}, not on the one that measured: its times are of that machine"
+    return replace(own[-1], notes=(remark, *own[-1].notes))
 
 
 def _status(bundle: Bundle | None, record: Loose | None) -> tuple[VariantStatus, str]:
@@ -168,3 +201,24 @@ def _told_apart(variants: Sequence[Variant]) -> list[Variant]:
         else one
         for one in variants
     ]
+
+
+def _subject(variant: Variant) -> str:
+    """How a gate names it."""
+    return f"{variant.model} {variant.target} {variant.precision}"
+
+
+def _held_against(told: GateTold, variants: Sequence[Variant]) -> GateTold:
+    """A gate that names bundles, and none of those that are shown, is of others."""
+    named = {one.subject for one in told.findings if one.verdict not in ("failed", "skipped")}
+    return replace(told, of_others=bool(named and variants) and named.isdisjoint(map(_subject, variants)))
+
+
+def _unheard(gates: Sequence[GateTold], variants: Sequence[Variant]) -> list[str]:
+    """A line for what gates say of bundles that were not given."""
+    shown = {_subject(one) for one in variants}
+    named = {one.subject for told in gates for one in told.findings if one.verdict not in ("failed", "skipped")}
+    missing = sorted(named - shown) if shown else []
+    if not missing:
+        return []
+    return [f"a gate speaks of bundles that were not given: {shortened(', '.join(missing))}"]

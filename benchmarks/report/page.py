@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from edgewright.benchmarks.report.blocks import Page, Section
 from edgewright.benchmarks.report.data import ReportData, Variant
 from edgewright.benchmarks.report.detail import LEVELS, Detail
-from edgewright.benchmarks.report.drawings import distributions, histories, ratios, run_orders, tradeoff
+from edgewright.benchmarks.report.drawings import distributions, ratios, run_orders, tradeoff
 from edgewright.benchmarks.report.gates import gate_section
+from edgewright.benchmarks.report.histories import histories
 from edgewright.benchmarks.report.particulars import embedded, fallbacks, provenance
 from edgewright.benchmarks.report.results import results_table
 from edgewright.benchmarks.report.traced import class_sections, layer_sections, waterfalls
 from edgewright.benchmarks.report.verdict import verdict_of
-from edgewright.benchmarks.report.wording import labels, time_unit
+from edgewright.benchmarks.report.wording import counted, labels, time_unit
 from edgewright.core.foreign_text import shortened
 
 _LONGEST_TITLE = 60
@@ -24,7 +25,7 @@ def page_of(data: ReportData, detail: Detail = LEVELS[0]) -> Page:
     variants = data.variants
     named, unit = labels(variants), time_unit(variants)
     sections: list[Section | None] = [
-        gate_section(data.findings),
+        gate_section(data.gates),
         _results(variants) if variants else None,
         tradeoff(variants, detail),
         ratios(variants, named, detail),
@@ -34,14 +35,14 @@ def page_of(data: ReportData, detail: Detail = LEVELS[0]) -> Page:
         layer_sections(variants, named, detail),
         class_sections(variants, named, detail),
         fallbacks(variants, named, detail),
-        histories(data.histories),
+        histories(data.histories, detail),
         provenance(data, named),
         embedded(data, detail),
     ]
     return Page(
         title=_title(variants),
         subtitle=_subtitle(variants),
-        verdict=verdict_of(data, named, unit),
+        verdict=verdict_of(data, named),
         sections=tuple(section for section in sections if section is not None),
         remarks=(*data.notes, *([detail.note] if detail.note else [])),
     )
@@ -66,14 +67,10 @@ def _subtitle(variants: Sequence[Variant]) -> str:
     machines = len({one.machine.identity for one in variants if one.machine is not None})
     days = sorted({one.session.created[:10] for one in variants if one.session is not None and one.session.created})
     parts = [
-        _count(len(variants), "variant"),
-        _count(targets, "target"),
-        _count(machines, "machine") if machines else "not measured",
+        counted(len(variants), "variant"),
+        counted(targets, "target"),
+        counted(machines, "machine") if machines else "not measured",
     ]
     if days:
         parts.append(f"measured {days[0]}" if len(days) == 1 else f"measured {days[0]} to {days[-1]}")
     return " · ".join(parts)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

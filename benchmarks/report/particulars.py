@@ -8,7 +8,7 @@ from edgewright.benchmarks.report.blocks import Block, Cell, Code, Column, Facts
 from edgewright.benchmarks.report.data import MachineFound, ReportData, Session, Variant
 from edgewright.benchmarks.report.detail import Detail
 from edgewright.benchmarks.report.summary import DATA_NOTE, summary_text
-from edgewright.benchmarks.report.wording import count, short
+from edgewright.benchmarks.report.wording import count, counted, short
 from edgewright.core.units import show_bytes
 
 UNKNOWN = "unknown"
@@ -32,13 +32,9 @@ def fallbacks(variants: Sequence[Variant], labels: Mapping[str, str], detail: De
             more = (
                 Line(f"{len(rows) - detail.remarks} more are in the bundle's journal.", "edgewright inspect BUNDLE"),
             )
-        folds.append(Fold(f"fold-left-{one.key}", labels[one.key], (table, *more), _count(len(rows))))
+        folds.append(Fold(f"fold-left-{one.key}", labels[one.key], (table, *more), counted(len(rows), "remark")))
     lines = [Line(f"{', '.join(names)}: {reason}.", tone="none") for reason, names in quiet.items()]
     return Section("left", title, (*folds, *lines), absent=not folds)
-
-
-def _count(number: int) -> str:
-    return "1 remark" if number == 1 else f"{number} remarks"
 
 
 def provenance(data: ReportData, labels: Mapping[str, str]) -> Section:
@@ -46,8 +42,9 @@ def provenance(data: ReportData, labels: Mapping[str, str]) -> Section:
     folds = [_provenance(one, labels[one.key]) for one in data.variants]
     lead = (
         "Words in capitals stand for files that only their owner has: MODEL and DATA are those with the digests given, "
-        "BUNDLE is this variant's; CALIBRATION is the data that int8 was calibrated on, left out where DATA was split. "
-        "What a recipe said is covered by the recipe's digest."
+        "BUNDLE is this variant's; CALIBRATION is the data that int8 was calibrated on, left out where DATA was split; "
+        "METRIC is a metric of their own, and LIMITS the file of limits that a gate was given. What a recipe said is "
+        "covered by the recipe's digest."
     )
     return Section("provenance", "Provenance", tuple(folds), lead)
 
@@ -67,8 +64,10 @@ def _provenance(one: Variant, label: str) -> Fold:
         pairs.append(("Built from bundle", origin.parent))
     if origin.created:
         pairs.append(("Created", origin.created))
+    if origin.built_with:
+        pairs.append(("Built with", _versions(origin.built_with)))
     if origin.versions:
-        pairs.append(("Versions", ", ".join(f"{name} {version}" for name, version in origin.versions.items())))
+        pairs.append(("Measured with", _versions(origin.versions)))
     if origin.passes:
         pairs.append(("Passes", ", ".join(origin.passes)))
     for name, reason in origin.rejected:
@@ -82,6 +81,10 @@ def _provenance(one: Variant, label: str) -> Fold:
     if origin.commands:
         blocks.append(Code("To repeat it", "\n".join(origin.commands)))
     return Fold(one.key, label, tuple(blocks), short(origin.bundle_sha256))
+
+
+def _versions(found: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in found.items())
 
 
 def _machine(machine: MachineFound | None) -> list[tuple[str, str]]:
@@ -111,10 +114,10 @@ def _protocol(session: Session | None) -> list[tuple[str, str]]:
         f"preset {session.preset}" if session.preset else "",
         session.asked or session.scenario,
         session.sample_kind.replace("_", " "),
-        f"{session.threads} threads" if session.threads is not None else "",
+        counted(session.threads, "thread") if session.threads is not None else "",
         "cores pinned" if session.cpus_pinned else "cores not pinned",
         f"{count(session.warmup)} inferences of warm-up{warm}" if session.warmup else "",
-        f"{len(session.runs)} processes",
+        f"{len(session.runs)} processes" if session.runs else "",
         f"{count(session.samples)} samples" if session.samples is not None else "",
         f"{count(session.unserved)} left when an overloaded run was cut" if session.unserved else "",
         f"seed {session.seed}" if session.seed is not None else "",
@@ -133,5 +136,5 @@ def _protocol(session: Session | None) -> list[tuple[str, str]]:
 
 def embedded(data: ReportData, detail: Detail) -> Section:
     """Summaries, window medians and digests, for those who want to compute."""
-    code = Code("JSON", summary_text(data, detail.windows))
+    code = Code("JSON", summary_text(data, detail.windows, detail.points))
     return Section("data", "The figures as data", (Fold("fold-data", "Show the JSON", (code,)),), DATA_NOTE)

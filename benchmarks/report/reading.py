@@ -1,14 +1,14 @@
-"""From the JSON of records and traces to what a report shows of them; keys of other versions do no harm."""
+"""From the JSON of records to what a report shows of them; keys of other versions do no harm."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from edgewright.benchmarks.record import Verdict
 from edgewright.benchmarks.report.data import (
     ComparisonFound,
-    Interval,
     MachineFound,
     RunFound,
     Session,
@@ -16,11 +16,9 @@ from edgewright.benchmarks.report.data import (
 )
 from edgewright.benchmarks.report.loose import Loose
 from edgewright.benchmarks.statistics import percentile
-from edgewright.benchmarks.trace import ClassDelta, Flips, LayerTrace, StepKind, Trace, TraceStep
 
 _BINS = 64
 _VERDICTS = ("pass", "regressed", "inconclusive")
-_KINDS = ("original", "pass", "engine")
 
 
 def machine_of(record: Loose) -> MachineFound | None:
@@ -55,7 +53,7 @@ def comparison_of(record: Loose) -> ComparisonFound | None:
         ratio=_positive(found.number("ratio")),
         ci95=found.interval("ci95"),
         p=found.number("p"),
-        delta=found.number("delta"),
+        delta=_not_negative(found.number("delta")),
         verdict=cast("Verdict", verdict) if verdict in _VERDICTS else None,
         minimum_detectable_effect=found.number("minimum_detectable_effect"),
         created=record.text("created"),
@@ -64,7 +62,7 @@ def comparison_of(record: Loose) -> ComparisonFound | None:
 
 
 def session_of(record: Loose) -> Session:
-    """How it was measured, its runs, and how the subject's samples spread."""
+    """How it was measured, its runs, and how the subject's samples spread; of an invalid record only how."""
     protocol, summary = record.at("protocol"), record.at("summary")
     base_arm = record.at("comparison").text("baseline_arm")
     runs = record.items("runs")
@@ -72,7 +70,7 @@ def session_of(record: Loose) -> Session:
     per_inference = [
         value / inner for run in runs if run.text("arm") != base_arm or not base_arm for value in run.numbers("ns")
     ]
-    return Session(
+    session = Session(
         preset=protocol.text("preset"),
         scenario=protocol.text("scenario"),
         boundary=protocol.text("boundary"),
@@ -86,7 +84,7 @@ def session_of(record: Loose) -> Session:
         inputs_sha256=protocol.text("inputs_sha256"),
         cpus_pinned=protocol.flag("cpus_pinned"),
         runs=tuple(_run(place, run, inner) for place, run in enumerate(runs)),
-        voided=tuple((one.whole("order") or 0, one.text("reason")) for one in record.items("voided")),
+        voided=tuple((one.whole("order"), one.text("reason")) for one in record.items("voided")),
         side=tuple(_side(one) for one in record.items("side")),
         samples=summary.whole("n"),
         run_cv=summary.number("run_cv"),
@@ -97,6 +95,9 @@ def session_of(record: Loose) -> Session:
         batch=protocol.whole("batch") or 1,
         unserved=sum(run.whole("unserved") or 0 for run in runs),
     )
+    if record.text("status") != "invalid":
+        return session
+    return replace(session, runs=(), voided=(), side=(), samples=None, run_cv=None, drift_pct=None, bins=(), unserved=0)
 
 
 def bins_of(values: Sequence[float], count: int = _BINS) -> tuple[tuple[float, int], ...]:
@@ -123,26 +124,6 @@ def bins_of(values: Sequence[float], count: int = _BINS) -> tuple[tuple[float, i
     return tuple((round(float(middle), 1), int(seen)) for middle, seen in zip(middles, counts, strict=True))
 
 
-def trace_of(entry: Mapping[str, object]) -> Trace:
-    """A trace whose missing parts are empty."""
-    found = Loose(entry)
-    return Trace(
-        bundle_sha256=found.text("bundle_sha256"),
-        model=found.text("model"),
-        target=found.text("target"),
-        precision=found.text("precision"),
-        metric=found.text("metric"),
-        higher_is_better=found.flag("higher_is_better") is not False,
-        machine_identity=found.text("machine_identity"),
-        steps=tuple(_step(one) for one in found.items("steps")),
-        layers=tuple(_layer(one) for one in found.items("layers")),
-        classes=tuple(_classes(found.items("classes"))),
-        flips=_flips(found.at("flips")),
-        notes=found.texts("notes"),
-        created=found.text("created") or None,
-    )
-
-
 def _run(place: int, run: Loose, inner: float) -> RunFound:
     medians = run.numbers("window_medians")
     samples = [value / inner for value in run.numbers("ns")]
@@ -158,44 +139,12 @@ def _run(place: int, run: Loose, inner: float) -> RunFound:
 
 def _side(one: Loose) -> SideFound:
     mhz, degrees = one.number("cpu_mhz"), one.number("temperature_c")
-    return SideFound(one.number("seconds") or 0.0, mhz, degrees, one.whole("order"))
-
-
-def _step(one: Loose) -> TraceStep:
-    kind = one.text("kind")
-    interval: Interval | None = one.interval("p50_ci95")
-    return TraceStep(
-        name=one.text("name"),
-        kind=cast("StepKind", kind) if kind in _KINDS else "pass",
-        size_bytes=one.whole("size_bytes"),
-        accuracy=one.number("accuracy"),
-        p50_ns=_positive(one.number("p50_ns")),
-        p50_ci95=interval,
-        note=one.text("note"),
-    )
-
-
-def _layer(one: Loose) -> LayerTrace:
-    texts = (one.text("name"), one.text("op"), one.text("precision"))
-    return LayerTrace(*texts, one.number("error"), one.number("time_ns"), one.text("reason"))
-
-
-def _classes(rows: Sequence[Loose]) -> list[ClassDelta]:
-    found = []
-    for one in rows:
-        reference, value = one.number("reference"), one.number("value")
-        if reference is not None and value is not None:
-            found.append(ClassDelta(one.text("label"), one.whole("n") or 0, reference, value))
-    return found
-
-
-def _flips(found: Loose) -> Flips | None:
-    counts = [found.whole(key) for key in ("n", "lost", "gained", "changed")]
-    if None in counts:
-        return None
-    n, lost, gained, changed = cast("list[int]", counts)
-    return Flips(n, lost, gained, changed, tuple(int(one) for one in found.numbers("lost_samples")))
+    return SideFound(one.number("seconds"), mhz, degrees, one.whole("order"))
 
 
 def _positive(value: float | None) -> float | None:
     return value if value is not None and value > 0 else None
+
+
+def _not_negative(value: float | None) -> float | None:
+    return value if value is not None and value >= 0 else None

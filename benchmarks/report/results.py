@@ -10,6 +10,7 @@ from edgewright.benchmarks.report.data import Figure, Variant
 from edgewright.benchmarks.report.gates import TONES, WORDS
 from edgewright.benchmarks.report.wording import (
     TimeUnit,
+    counted,
     digits,
     digits_span,
     labels,
@@ -88,14 +89,15 @@ def ratios_table(variants: Sequence[Variant]) -> Table:
                 Cell(named[one.key]),
                 Cell(found.baseline or found.baseline_sha256[:12] or "unknown"),
                 Cell("unknown" if found.ratio is None else ratio(found.ratio), interval or "no interval"),
-                Cell("" if found.pairs is None else str(found.pairs)),
-                Cell("" if found.p is None else f"{found.p:.2g}"),
+                Cell("unknown" if found.pairs is None else str(found.pairs)),
+                Cell("unknown" if found.delta is None else f"+{share(found.delta)}"),
+                Cell("unknown" if found.p is None else f"{found.p:.2g}"),
                 Cell("unknown" if effect is None else share(effect)),
                 Cell("", badges=(Badge(WORDS[verdict], TONES[verdict]),)),
             )
         )
-    heads = ("Variant", "Baseline", "Ratio", "Pairs", "p", "Detectable", "Verdict")
-    columns = tuple(Column(head, number=head in ("Ratio", "Pairs", "p", "Detectable")) for head in heads)
+    heads = ("Variant", "Baseline", "Ratio", "Pairs", "Allowed", "p", "Detectable", "Verdict")
+    columns = tuple(Column(head, number=head not in ("Variant", "Baseline", "Verdict")) for head in heads)
     return Table("Run medians over the baseline's, in interleaved pairs", columns, tuple(rows))
 
 
@@ -108,7 +110,7 @@ def _kinds(unit: TimeUnit) -> tuple[_Kind, ...]:
         )
 
     return (
-        _Kind("Size", lambda one: one.size, lambda one: Cell(size(one.size))),
+        _Kind("Size", lambda one: one.size, _size),
         _Kind("Accuracy", lambda one: one.accuracy.found, _accuracy),
         _Kind("Drop", lambda one: one.accuracy.drop, _drop),
         latency("p50"),
@@ -135,10 +137,9 @@ def _name(one: Variant, label: str, many_models: bool) -> Cell:
         badges.append(Badge(one.status, {"unsteady": "unsure", "invalid": "bad"}.get(one.status, "none")))  # type: ignore[arg-type]
     if one.host_proxy:
         badges.append(Badge("host-proxy", "unsure"))
-    if one.accuracy.drop_met is False:
+    if one.missed_limit:
         badges.append(Badge("limit missed", "bad"))
-    threads = None if one.session is None else one.session.threads
-    count = "" if threads is None else "1 thread" if threads == 1 else f"{threads} threads"
+    count = "" if one.threads is None else counted(one.threads, "thread")
     more = " · ".join(part for part in (one.model if many_models else "", count, one.asked) if part)
     return Cell(one.title or label, one.target or "target unknown", more, badges=tuple(badges), link=one.key)
 
@@ -148,6 +149,11 @@ def _accuracy(one: Variant) -> Cell:
     badges = (Badge("host-proxy", "unsure"),) if accuracy.host_proxy and not one.host_proxy else ()
     more = f"{accuracy.metric}, n {accuracy.n}" if accuracy.n is not None else accuracy.metric
     return Cell(value_of(accuracy.found.value or 0), span(accuracy.found.ci95), more, badges=badges)
+
+
+def _size(one: Variant) -> Cell:
+    limit = "" if one.max_bytes is None else f"limit {show_bytes(one.max_bytes)}"
+    return Cell(size(one.size), limit, tone="bad" if one.bytes_met is False else "plain")
 
 
 def _drop(one: Variant) -> Cell:

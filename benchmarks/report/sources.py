@@ -10,8 +10,8 @@ from typing import cast
 
 from edgewright.benchmarks import record as records
 from edgewright.benchmarks import trace
-from edgewright.benchmarks.report.data import GateFinding
-from edgewright.benchmarks.report.gates import read_gate
+from edgewright.benchmarks.report.data import GateTold
+from edgewright.benchmarks.report.gates import RANK, read_gate
 from edgewright.core import jsontext
 from edgewright.core.bundle import Bundle, open_bundle
 from edgewright.core.errors import BadInputError, EdgewrightError, UsageError
@@ -30,8 +30,10 @@ class Sources:
     traces: tuple[Mapping[str, object], ...]
     notes: tuple[str, ...]
     """What was found and left out, with the reason."""
-    findings: tuple[GateFinding, ...] = ()
-    """What gates said."""
+    gates: tuple[GateTold, ...] = ()
+    """What gates said, the worst first."""
+    read: tuple[Path, ...] = ()
+    """Every file and unzipped bundle that was read, resolved, in the order of the names."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def read_sources(paths: Sequence[Path]) -> Sources:
         _known(documents, "records", records.SCHEMA, bundles, notes),
         _known(documents, "traces", trace.SCHEMA, bundles, notes),
         tuple(notes),
-        tuple(dict.fromkeys(one for told in gates.values() for one in told)),
+        tuple(sorted(set(gates.values()), key=lambda told: (RANK[told.verdict], repr(told)))),
+        tuple(sorted({*given, *(path.resolve() for path in bundle_paths)})),
     )
 
 

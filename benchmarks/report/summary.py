@@ -5,7 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from edgewright.benchmarks.report.data import Accuracy, ComparisonFound, Figure, ReportData, Session, Variant
+from edgewright.benchmarks.report.data import (
+    Accuracy,
+    ComparisonFound,
+    Figure,
+    GateTold,
+    ReportData,
+    Session,
+    Variant,
+)
+from edgewright.benchmarks.report.past import history_to_json
 from edgewright.benchmarks.statistics import percentile
 
 SCHEMA = "edgewright.report/1"
@@ -14,22 +23,29 @@ WINDOWS = 2000
 """Window medians at most, over all variants; where there are more, neighbours are put together."""
 
 
-def summary_of(data: ReportData, at_most: int = WINDOWS) -> dict[str, object]:
-    """Every variant's figures, or the reasons they are missing."""
+def summary_of(data: ReportData, at_most: int = WINDOWS, points: int | None = None) -> dict[str, object]:
+    """Every variant's figures, or the reasons they are missing, and histories.
+
+    Args:
+        data: the report's.
+        at_most: window medians, over all variants.
+        points: the newest of each line of a history; None is all.
+    """
     windows = sum(len(run.window_medians) for one in data.variants if one.session for run in one.session.runs)
     stride = max(1, -(-windows // at_most))
     return {
         "schema": SCHEMA,
         "variants": [_variant(one, stride) for one in data.variants],
-        "findings": [vars(one) for one in data.findings],
+        "gates": [_gate(one) for one in data.gates],
+        "histories": [history_to_json(one, points) for one in data.histories],
         "notes": list(data.notes),
         "windows_per_median": stride,
     }
 
 
-def summary_text(data: ReportData, at_most: int = WINDOWS) -> str:
+def summary_text(data: ReportData, at_most: int = WINDOWS, points: int | None = None) -> str:
     """The same as text: a line for each variant, sorted keys."""
-    content = summary_of(data, at_most)
+    content = summary_of(data, at_most, points)
     variants = content.pop("variants")
     assert isinstance(variants, list)
     head = json.dumps(content, sort_keys=True, allow_nan=False)
@@ -37,8 +53,13 @@ def summary_text(data: ReportData, at_most: int = WINDOWS) -> str:
     return f'{head[:-1]}, "variants": [\n{lines}\n]}}'
 
 
+def _gate(told: GateTold) -> Mapping[str, object]:
+    return {**vars(told), "findings": [vars(one) for one in told.findings], "notes": list(told.notes)}
+
+
 def _variant(one: Variant, stride: int) -> dict[str, object]:
     return {
+        "key": one.key,
         "model": one.model,
         "target": one.target,
         "precision": one.precision,
@@ -50,7 +71,10 @@ def _variant(one: Variant, stride: int) -> dict[str, object]:
         "recipe_digest": one.provenance.recipe_digest,
         "plan_digest": one.provenance.plan_digest,
         "machine": None if one.machine is None else one.machine.identity,
+        **_asked(one.session),
         "size_bytes": _figure(one.size),
+        "max_bytes": one.max_bytes,
+        "bytes_met": one.bytes_met,
         "latency_ns": {name: _figure(figure) for name, figure in one.latency.items()},
         "upper_99_ns": dict(one.upper_99),
         "throughput": _figure(one.throughput),
@@ -62,9 +86,15 @@ def _variant(one: Variant, stride: int) -> dict[str, object]:
         "accuracy": _accuracy(one.accuracy),
         "comparison": _comparison(one.comparison),
         "self_test": _comparison(one.self_test),
-        "runs": None if one.session is None else _runs(one.session, stride),
+        "runs": None if one.session is None or not one.session.runs else _runs(one.session, stride),
         "notes": list(one.notes),
     }
+
+
+def _asked(session: Session | None) -> Mapping[str, object]:
+    """How it was measured, as far as that tells one variant of a bundle from another."""
+    names = ("threads", "preset", "scenario", "rate_per_s", "batch", "created")
+    return {name: None if session is None else getattr(session, name) for name in names}
 
 
 def _figure(figure: Figure) -> Mapping[str, object]:
@@ -84,6 +114,7 @@ def _accuracy(accuracy: Accuracy) -> Mapping[str, object]:
         "drop_met": accuracy.drop_met,
         "higher_is_better": accuracy.higher_is_better,
         "dataset_sha256": accuracy.dataset_sha256,
+        "host_proxy": accuracy.host_proxy,
     }
 
 
@@ -100,7 +131,7 @@ def _runs(session: Session, stride: int) -> Mapping[str, object]:
         "order": [run.order for run in session.runs],
         "median_ns": [None if run.median_ns is None else round(run.median_ns) for run in session.runs],
         "flags": {str(run.order): list(run.flags) for run in session.runs if run.flags},
-        "voided": {str(order): reason for order, reason in session.voided},
+        "voided": [{"order": order, "reason": reason} for order, reason in session.voided],
         "window_medians_ns": [
             [
                 round(percentile(run.window_medians[at : at + stride], 0.5))

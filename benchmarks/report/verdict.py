@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from edgewright.benchmarks.report.blocks import Card, Line, Tone, Verdict
-from edgewright.benchmarks.report.data import ComparisonFound, GateFinding, ReportData, Variant
-from edgewright.benchmarks.report.gates import RANK, TONES, WORDS
-from edgewright.benchmarks.report.wording import TimeUnit, ratio, ratio_span, share, size, value_of
+from edgewright.benchmarks.report.data import ComparisonFound, GateTold, MachineFound, ReportData, Variant
+from edgewright.benchmarks.report.gates import RANK, TONES, WORDS, deciding, gate_in_words, gate_tone
+from edgewright.benchmarks.report.wording import counted, ratio, ratio_span, share, size, value_of
 
 _CARDS = 4
 _COMPARE = "edgewright bench BUNDLE --against BASELINE"
 _SELF_TEST = "edgewright bench BUNDLE --self-test"
 
 
-def verdict_of(data: ReportData, labels: Mapping[str, str], unit: TimeUnit) -> Verdict:
+def verdict_of(data: ReportData, labels: Mapping[str, str]) -> Verdict:
     """The worst verdict of all comparisons, each of them in words, and this machine's smallest detectable change."""
     compared = [(one, one.comparison) for one in data.variants if one.comparison is not None]
     compared.sort(key=lambda pair: RANK[pair[1].verdict or "inconclusive"])
     cards = tuple(_card(labels[one.key], found) for one, found in compared[:_CARDS])
     tone, word, sentence, command = _sentence([found for _, found in compared], data.variants)
-    if data.findings:
-        tone, word, sentence, command = _gated(data.findings)
+    if gates := deciding(data.gates):
+        tone, word, sentence, command = _gated(gates)
     more = len(compared) - len(cards)
     return Verdict(
         tone=tone,
@@ -31,43 +30,41 @@ def verdict_of(data: ReportData, labels: Mapping[str, str], unit: TimeUnit) -> V
         command=command,
         cards=cards,
         more=f"{more} more below, under Ratios." if more else "",
-        facts=tuple(_facts(data.variants, labels, unit)),
+        facts=tuple(_facts(data.variants, labels)),
         noise=tuple(_noise(data.variants)),
     )
 
 
 def _sentence(found: Sequence[ComparisonFound], variants: Sequence[Variant]) -> tuple[Tone, str, str, str]:
-    broken = [one for one in variants if one.accuracy.drop_met is False or one.status == "invalid"]
-    beside = f" {_count(len(broken), 'variant')} missed a limit or failed an audit: see Results." if broken else ""
+    broken = [one for one in variants if one.missed_limit or one.status == "invalid"]
+    beside = f" {counted(len(broken), 'variant')} missed a limit or failed an audit: see Results." if broken else ""
     if not found:
         text = "Nothing here was compared with a baseline." + beside
         return ("bad" if broken else "none"), "No verdict", text, _COMPARE
     worst = min((one.verdict or "inconclusive" for one in found), key=lambda word: RANK[word])
     count = sum((one.verdict or "inconclusive") == worst for one in found)
-    of_all = f"{count} of {_count(len(found), 'comparison')}"
+    of_all = f"{count} of {counted(len(found), 'comparison')}"
     text = {
         "regressed": f"{of_all} got slower than its margin allows.",
         "inconclusive": f"{of_all} could not tell: more pairs, or a quieter machine, would.",
-        "pass": f"No regression in {_count(len(found), 'comparison')}.",
+        "pass": f"No regression in {counted(len(found), 'comparison')}.",
     }[worst]
     tone = "bad" if broken and worst == "pass" else TONES[worst]
     return tone, WORDS[worst], text + beside, ""
 
 
-def _gated(findings: Sequence[GateFinding]) -> tuple[Tone, str, str, str]:
-    """What the gate said is what counts: it knows the limits."""
-    counts: Counter[str] = Counter(one.verdict for one in findings)
-    words = {"failed": "failed", "regressed": "regressed", "inconclusive": "inconclusive", "pass": "passed"}
-    told = [f"{counts[verdict]} {word}" for verdict, word in words.items() if counts[verdict]]
-    worst = min(counts, key=lambda verdict: RANK[verdict])
-    return TONES[worst], WORDS[worst], f"Of {_count(len(findings), 'finding')} of the gate: {', '.join(told)}.", ""
+def _gated(gates: Sequence[GateTold]) -> tuple[Tone, str, str, str]:
+    """What the gates said is what counts: they know the limits. The worst of them is the word."""
+    worst = min(gates, key=lambda told: RANK[told.verdict])
+    tone: Tone = "bad" if any(gate_tone(told) == "bad" for told in gates) else TONES[worst.verdict]
+    return tone, WORDS[worst.verdict], " ".join(gate_in_words(told) for told in gates), ""
 
 
 def _card(label: str, found: ComparisonFound) -> Card:
     verdict = found.verdict or "inconclusive"
     parts = [f"95 % interval {ratio_span(found.ci95)}" if found.ci95 else "no interval"]
     if found.pairs is not None:
-        parts.append(_count(found.pairs, "pair"))
+        parts.append(counted(found.pairs, "pair"))
     if found.delta is not None and found.p is not None:
         parts.append(f"p = {found.p:.2g} for more than {share(found.delta)} slower")
     if found.minimum_detectable_effect is not None:
@@ -81,58 +78,60 @@ def _card(label: str, found: ComparisonFound) -> Card:
     )
 
 
-def _facts(variants: Sequence[Variant], labels: Mapping[str, str], unit: TimeUnit) -> list[tuple[str, str, str]]:
-    """The best of each kind, where all variants are of one model, run alike on one machine: others do not compare."""
-    machines = {one.machine.identity for one in variants if one.machine is not None}
-    alike = {(one.model, one.asked) for one in variants}
-    if len(alike) != 1 or len(machines) > 1 or len(variants) < 2:
+def _facts(variants: Sequence[Variant], labels: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """The smallest and the most accurate variant of one model that missed no limit.
+
+    There is no fastest one: each was timed in a session of its own, and only a ratio compares two of them.
+    """
+    if len({one.model for one in variants}) != 1 or len({one.provenance.bundle_sha256 for one in variants}) < 2:
         return []
-    usable = [one for one in variants if one.accuracy.drop_met is not False and one.status != "invalid"]
+    usable = [one for one in variants if not one.missed_limit and one.status != "invalid"]
     found: list[tuple[str, str, str]] = []
-    timed = [(value, one) for one in usable if (value := one.latency["p50"].value) is not None]
-    if timed:
-        value, one = min(timed, key=lambda pair: pair[0])
-        found.append(("Lowest p50 within its limits", f"{unit.show(value)} {unit.name}", labels[one.key]))
-    sized = [(value, one) for one in usable if (value := one.size.value) is not None]
+    sized = [one for one in usable if one.size.value is not None]
     if sized:
-        _, one = min(sized, key=lambda pair: pair[0])
-        found.append(("Smallest", size(one.size), labels[one.key]))
-    metrics = {(one.accuracy.metric, one.accuracy.dataset_sha256) for one in usable if one.accuracy.found.value}
-    judged = [(value, one) for one in usable if (value := one.accuracy.found.value) is not None]
-    if judged and len(metrics) == 1:
-        best = max if judged[0][1].accuracy.higher_is_better else min
-        value, one = best(judged, key=lambda pair: pair[0])
-        tied = sum(other == value for other, _ in judged)
-        whose = labels[one.key] if tied == 1 else f"{tied} variants alike"
-        found.append((f"Best {one.accuracy.metric}", value_of(value), whose))
+        least = min(sized, key=lambda one: one.size.value or 0.0)
+        tied = [one for one in sized if one.size.value == least.size.value]
+        found.append(("Smallest", size(least.size), _whose(tied, labels)))
+    judged = [one for one in usable if one.accuracy.found.value is not None]
+    alike = {
+        (one.accuracy.metric, one.accuracy.dataset_sha256, "" if one.machine is None else one.machine.identity)
+        for one in judged
+    }
+    if judged and len(alike) == 1:
+        sign = 1 if judged[0].accuracy.higher_is_better else -1
+        best = max(judged, key=lambda one: sign * (one.accuracy.found.value or 0.0)).accuracy
+        tied = [one for one in judged if one.accuracy.found.value == best.found.value]
+        found.append((f"Best {best.metric}", value_of(best.found.value or 0.0), _whose(tied, labels)))
     return found
+
+
+def _whose(tied: Sequence[Variant], labels: Mapping[str, str]) -> str:
+    return labels[tied[0].key] if len(tied) == 1 else f"{len(tied)} variants alike"
 
 
 def _noise(variants: Sequence[Variant]) -> list[Line]:
     """For each machine, the smallest slowdown a session there could have found, or how to learn it."""
-    lines: list[Line] = []
-    seen: set[str] = set()
+    machines: dict[str, MachineFound] = {}
     for one in variants:
-        machine = one.machine
-        if machine is None or machine.identity in seen:
-            continue
-        seen.add(machine.identity)
-        own = [other for other in variants if other.machine is not None and other.machine.identity == machine.identity]
-        tests = [found for other in own if (found := other.self_test) is not None]
-        paired = [found for other in own if (found := other.comparison) is not None]
-        name = f"{machine.cpu or 'this machine'}, {machine.cores or '?'} cores ({machine.identity[:6]})"
-        known = next((found for found in [*tests, *paired] if found.minimum_detectable_effect is not None), None)
-        if known is None or known.minimum_detectable_effect is None:
-            lines.append(Line(f"The smallest slowdown that {name} can detect is not known.", _SELF_TEST))
-            continue
-        how = f"self-test of {_count(known.pairs or 0, 'pair')}" if known in tests else "from the comparison"
-        off = f"; it found {ratio(known.ratio)} where 1 is true" if known in tests and known.ratio else ""
-        effect = share(known.minimum_detectable_effect)
-        lines.append(Line(f"On {name} a slowdown of {effect} is found nine times in ten ({how}{off})."))
-    if not lines:
-        lines.append(Line("No record names a machine, so what it can detect is not known.", _SELF_TEST))
-    return lines
+        if one.machine is not None:
+            machines.setdefault(one.machine.identity, one.machine)
+    if not machines:
+        return [Line("No record names a machine, so what it can detect is not known.", _SELF_TEST)]
+    return [
+        _detectable(machine, [one for one in variants if one.machine is not None and one.machine.identity == identity])
+        for identity, machine in machines.items()
+    ]
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _detectable(machine: MachineFound, own: Sequence[Variant]) -> Line:
+    tests = [found for one in own if (found := one.self_test) is not None]
+    paired = [found for one in own if (found := one.comparison) is not None]
+    name = f"{machine.cpu or 'this machine'}, {machine.cores or '?'} cores ({machine.identity[:6]})"
+    known = next((found for found in [*tests, *paired] if found.minimum_detectable_effect is not None), None)
+    if known is None or known.minimum_detectable_effect is None:
+        return Line(f"The smallest slowdown that {name} can detect is not known.", _SELF_TEST)
+    pairs = "" if known.pairs is None else f" of {counted(known.pairs, 'pair')}"
+    how = f"self-test{pairs}" if known in tests else "from the comparison"
+    off = f"; it found {ratio(known.ratio)} where 1 is true" if known in tests and known.ratio else ""
+    effect = share(known.minimum_detectable_effect)
+    return Line(f"On {name} a slowdown of {effect} is found nine times in ten ({how}{off}).")

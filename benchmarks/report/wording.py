@@ -128,6 +128,15 @@ def count(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "pair"), counted(12000, "sample")
+    ('1 pair', '12 000 samples')
+    """
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
 def size(figure: Figure) -> str:
     """Bytes in the unit that suits them."""
     return "" if figure.value is None else show_bytes(int(figure.value))
@@ -167,7 +176,7 @@ def _asked(variant: Variant) -> str:
 
 def _threads(variant: Variant) -> str:
     threads = None if variant.session is None else variant.session.threads
-    return "" if threads is None else f"{threads} threads"
+    return "" if threads is None else counted(threads, "thread")
 
 
 def _machine(variant: Variant) -> str:

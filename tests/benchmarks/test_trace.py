@@ -67,8 +67,22 @@ def test_keys_of_later_versions_and_missing_ones_are_no_problem() -> None:
         ("steps", [{"name": "x", "kind": "pass", "p50_ci95": [1.0]}], r"p50_ci95 has 1 entries, not 2"),
         ("higher_is_better", "yes", r"higher_is_better is 'yes'"),
         ("flips", {"n": True}, r"flips\.n is True"),
+        ("flips", {"n": 10}, r"flips\.lost is missing"),
+        ("classes", [{"label": "cat", "n": 3, "value": 0.5}], r"classes\[0\]\.reference is missing"),
+        ("layers", [{"name": "a", "error": 10**400}], r"layers\[0\]\.error is 1000"),
+        ("samples", 10**40, r"samples is 1000"),
     ],
 )
 def test_what_is_broken_is_said(key: str, value: object, said: str) -> None:
     with pytest.raises(BadInputError, match=said):
         Trace.from_json({**TRACE.to_json(), key: value})
+
+
+def test_a_layers_reason_tells_why_a_figure_is_missing_from_why_it_stayed_float() -> None:
+    reason = "the rule; leaves it float; no error: another shape; no time of its own: it is fused; or so"
+    layer = LayerTrace("a", "Conv", "float32", None, None, reason)
+    assert layer.remark == "the rule; leaves it float"
+    assert layer.why_none("error") == "no error: another shape"
+    assert layer.why_none("time") == "no time of its own: it is fused; or so"
+    plain = replace(layer, reason="no error: another shape")
+    assert (plain.remark, plain.why_none("error"), plain.why_none("time")) == ("", "no error: another shape", "")

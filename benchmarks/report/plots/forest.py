@@ -51,20 +51,26 @@ class _Columns:
     """Room for the figures right of the plot."""
 
 
-def forest(rows: Sequence[ForestRow], caption: Caption, *, delta: float = 0.02, width: int = WIDE) -> str:
-    """One line a comparison on a log scale, with lines at 1 and at ``1 + delta``; the verdict is a shape and a word."""
+def forest(rows: Sequence[ForestRow], caption: Caption, *, delta: float | None = 0.02, width: int = WIDE) -> str:
+    """One line a comparison on a log scale, with lines at 1 and at ``1 + delta``; the verdict is a shape and a word.
+
+    Where ``delta`` is None nobody knows what was allowed, and the only line is at 1.
+    """
     if not rows:
         return absent(caption, "Nothing was compared with a baseline.", width)
     drawing = Drawing(width)
     columns = _columns(drawing, rows)
     scale = _scale(rows, delta, columns)
     top, bottom = 26.0, 30.0 + len(rows) * columns.row
-    one, limit = scale(1.0), scale(1.0 + delta)
-    drawing.rect(one, top, limit - one, bottom - top, "ew-band")
+    one = scale(1.0)
+    limit = None if delta is None else scale(1.0 + delta)
+    if limit is not None:
+        drawing.rect(one, top, limit - one, bottom - top, "ew-band")
     x_axis(drawing, scale, top, bottom, number_text, ticks=_ticks(scale))
     drawing.line(one, top, one, bottom, "ew-one")
-    drawing.line(limit, top, limit, bottom, "ew-limit")
-    _limit_words(drawing, scale, delta, top - 8)
+    if limit is not None and delta is not None:
+        drawing.line(limit, top, limit, bottom, "ew-limit")
+        _limit_words(drawing, scale, delta, top - 8)
     for place, row in enumerate(rows):
         _row(drawing, row, columns, scale, 30.0 + place * columns.row)
     drawing.text(columns.left, bottom + 34, "← faster than the baseline", "ew-m")
@@ -81,8 +87,8 @@ def _columns(drawing: Drawing, rows: Sequence[ForestRow]) -> _Columns:
     return _Columns(label, label, drawing.width - figures - 112, 34, figures)
 
 
-def _scale(rows: Sequence[ForestRow], delta: float, columns: _Columns) -> Scale:
-    values = [1.0, 1.0 + delta, 0.95, 1.05]
+def _scale(rows: Sequence[ForestRow], delta: float | None, columns: _Columns) -> Scale:
+    values = [1.0, 1.0 + (delta or 0.0), 0.95, 1.05]
     for row in rows:
         if row.drawn is not None:
             values += [row.drawn, *(v for v in row.ci95 or () if v > 0)]

@@ -12,6 +12,7 @@ from edgewright.benchmarks.report.plots.svg import WIDE, Caption, Drawing, absen
 from edgewright.benchmarks.trace import LayerTrace
 
 _GAP = 18.0
+_ABSENT = "no figure"
 _WORDS = (
     "Error: the largest difference of a layer's outputs from the float model's, over the larger of 1 and the largest "
     "output; it gathers from the input on. Time: median by the engine's own profile."
@@ -82,11 +83,11 @@ def _row(
     bars = _head(drawing, row.name, f"{row.op}, {row.precision}", y, names)
     look = "f" if "int" in row.precision else "h"
     if row.error is None:
-        error.nothing(bars, row.reason or "no figure")
+        error.nothing(bars, row.why_none("error") or _ABSENT)
     else:
         error.bar(bars, row.error, f"ew-{look}1")
     if row.time_ns is None:
-        time.nothing(bars, "part of another" if row.error is not None or not row.reason else row.reason)
+        time.nothing(bars, row.why_none("time") or _ABSENT)
     else:
         time.bar(bars, row.time_ns, f"ew-{look}4", after=_share(row.time_ns, total))
     return bars + (18 if drawing.is_narrow else 13)
@@ -109,11 +110,11 @@ def _rest(
     if errors:
         error.nothing(bars, f"at most {_error_text(max(errors))}")
     else:
-        error.nothing(bars, "no figure")
+        error.nothing(bars, _ABSENT)
     if times:
         time.nothing(bars, f"{time_text(sum(times))} {_share(sum(times), total)}")
     else:
-        time.nothing(bars, "no figure")
+        time.nothing(bars, _ABSENT)
     return bars + (18 if drawing.is_narrow else 13)
 
 

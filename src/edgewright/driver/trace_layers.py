@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from edgewright.backends import LayerTime, open_isolated
-from edgewright.benchmarks.trace import LayerTrace
+from edgewright.benchmarks.trace import NO_ERROR, NO_LAYER_ERRORS, NO_LAYER_TIMES, NO_TIME, LayerTrace
 from edgewright.compiler.layer_errors import LayerError, layer_errors
 from edgewright.compiler.layers import Layer, layers_of, made_for, main_operator, operator_names
 from edgewright.compiler.pass_base import Tunable
@@ -49,8 +49,8 @@ def trace_layers(job: Job, winner: Winner, on_the_way: Sequence[Waypoint]) -> La
         errors, why = _errors(job, built.model, twin, layers)
     times, untimed = _times(job, winner)
     notes = [
-        *([f"no errors of layers: {why}"] if why else []),
-        *([f"no times of layers: {untimed}"] if untimed else []),
+        *([f"{NO_LAYER_ERRORS}{why}"] if why else []),
+        *([f"{NO_LAYER_TIMES}{untimed}"] if untimed else []),
     ]
     spared = frozenset(built.choice.kept_float)
     layers = [replace(one, reason="float to keep the accuracy") if one.name in spared else one for one in layers]
@@ -62,12 +62,12 @@ def _traced(layer: Layer, errors: dict[str, LayerError], times: dict[str, float]
     reasons = [layer.reason] if layer.reason else []
     error = errors.get(layer.name)
     if compared and error is None:
-        reasons.append("no error: the float model has no tensor of that name")
+        reasons.append(f"{NO_ERROR}the float model has no tensor of that name")
     elif error is not None and not math.isfinite(error.largest):
-        reasons.append("no error: the two cannot be compared (another shape, or not finite)")
+        reasons.append(f"{NO_ERROR}the two cannot be compared (another shape, or not finite)")
     took = times.get(layer.name)
     if times and took is None:
-        reasons.append("no time of its own: the engine fuses it, or calls it otherwise")
+        reasons.append(f"{NO_TIME}the engine fuses it, or calls it otherwise")
     return LayerTrace(
         name=layer.name,
         op=layer.op,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from edgewright.backends import Artifact
 from edgewright.benchmarks.harness.protocol import PRESETS
-from edgewright.benchmarks.trace import StepKind, TraceStep
+from edgewright.benchmarks.trace import NEVER_SETTLED, NO_STEP_TIME, SAME_AS, StepKind, TraceStep
 from edgewright.compiler.computation import computation_digest
 from edgewright.core.errors import EdgewrightError, EngineError
 from edgewright.core.model import Model, OnnxModel
@@ -79,7 +79,7 @@ class _Meter:
             found = self._measured(name, kind, artifact)
         else:
             size = None if artifact.pending else artifact.size_bytes
-            note = same.note or f"the same computation as: {same.name}"
+            note = same.note or f"{SAME_AS}{same.name}"
             found = replace(same, name=name, kind=kind, size_bytes=size, note=note)
         self._known.update(dict.fromkeys(keys, same or found))
         return found
@@ -116,9 +116,9 @@ class _Meter:
         )
         record = measured(self.job, lane, built, replace(proof, golden=golden, tolerances=tolerances))
         if record.status == "invalid":
-            raise EngineError(f"no time: the measurement is invalid: {'; '.join(record.notes)}", "Compile again.")
+            raise EngineError(f"{NO_STEP_TIME}the measurement is invalid: {'; '.join(record.notes)}", "Compile again.")
         p50 = record.summary.percentiles["p50"]
-        return p50.value, p50.ci95, ["the warm-up never settled"] if record.status == "unsteady" else []
+        return p50.value, p50.ci95, [NEVER_SETTLED] if record.status == "unsteady" else []
 
 
 def _computation(model: Model, precision: str = "fp32") -> str:

@@ -115,14 +115,15 @@ def make_trace(
         traces.LayerTrace(
             f"layer.{at}{word}", f"Conv{word}", "float32" if at == 2 else "int8",
             at / 1000, None if at == 5 else 1e4 + at,
-            f"it cost too much{word}" if at == 2 else "fused into the one before" if at == 5 else "",
+            f"it cost too much{word}" if at == 2 else f"no time of its own: it is fused{word}" if at == 5 else "",
+            at / 5000,
         )
         for at in range(layers)
     )  # fmt: skip
     deltas = tuple(traces.ClassDelta(f"class {at}{word}", 100, 0.9, 0.9 - at / 1000) for at in range(classes))
     return Trace(
         digest, "net", target, "int8", "top1", True, MACHINE.identity, steps, rows, deltas,
-        traces.Flips(500, 9, 4, 2, (3, 7)), (f"traced quickly{word}",), "2026-05-04T00:00:00Z",
+        traces.Flips(500, 9, 4, 2, (3, 7)), (f"traced quickly{word}",), 8, "2026-05-04T00:00:00Z",
     )  # fmt: skip
 
 
@@ -156,6 +157,7 @@ def bundle_at(tmp_path: Path) -> Callable[..., tuple[Path, str]]:
         mark: str = "measured",
         drop: float = 0.004,
         met: bool = True,
+        bytes_met: bool | None = None,
         pending: str | None = None,
     ) -> tuple[Path, str]:
         engine = tmp_path / f"{name}.engine"
@@ -173,7 +175,7 @@ def bundle_at(tmp_path: Path) -> Callable[..., tuple[Path, str]]:
                 "top1", 0.92 if measured else None, 0.92 - drop if measured else None, drop if measured else None,
                 400, sha("data"), mark,  # type: ignore[arg-type]
             ),
-            limits=Limits(max_drop=0.01, drop_met=met),
+            limits=Limits(0.01, met, None if bytes_met is None else 8_000, bytes_met),
             size_bytes=engine.stat().st_size,
             recipe_digest=sha("recipe"),
             plan_digest=sha("plan"),

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks.gate.findings import Failure, Finding, GateReport
 from edgewright.benchmarks.record import append_record, record_path
 from edgewright.benchmarks.report.data import Figure
 from edgewright.benchmarks.report.gather import gather
 from edgewright.benchmarks.report.page import page_of
-from edgewright.core import jsontext
-from edgewright.core.errors import BadInputError, ExitCode, UsageError
+from edgewright.benchmarks.report.summary import summary_text
+from edgewright.core.errors import BadInputError, UsageError
 
 from .conftest import make_record, make_trace, sha
 
@@ -47,7 +46,7 @@ def test_a_record_needs_no_bundle(records_at: RecordsAt) -> None:
     assert one.has_bundle is False
     assert one.accuracy.drop.value is None
     assert "bundle" in one.accuracy.drop.reason
-    assert one.provenance.commands == ("edgewright bench BUNDLE --preset quick --threads 2 --data DATA",)
+    assert one.provenance.commands == ("edgewright bench BUNDLE --preset quick --threads 2 --data DATA --metric top1",)
 
 
 def test_a_bundle_without_a_record_is_unmeasured_with_a_reason_for_everything(bundle_at: BundleAt) -> None:
@@ -69,11 +68,28 @@ def test_an_engine_that_is_still_to_be_built_says_so(bundle_at: BundleAt) -> Non
 
 
 def test_figures_of_an_invalid_record_are_left_out(records_at: RecordsAt) -> None:
-    (one,) = gather([records_at(make_record(status="invalid", ratio=0.5))]).variants
+    data = gather([records_at(make_record(status="invalid", ratio=0.5))])
+    (one,) = data.variants
     assert one.status == "invalid"
-    assert one.latency["p50"].value is None
-    assert "audit" in one.latency["p50"].reason
+    for figure in (*one.latency.values(), one.accuracy.found):
+        assert figure.value is None
+        assert "audit" in figure.reason
     assert one.comparison is None
+    assert one.session is not None
+    assert one.session.preset == "quick"  # how it was measured is no figure
+    assert (one.session.runs, one.session.bins, one.session.samples) == ((), (), None)
+    assert (one.session.run_cv, one.session.drift_pct) == (None, None)
+    assert {"distribution", "runs"} <= {section.key for section in page_of(data).sections if section.absent}
+    assert "median_ns" not in summary_text(data)
+
+
+def test_an_invalid_record_does_not_judge_what_a_sound_one_did(records_at: RecordsAt) -> None:
+    sound = make_record(created="2026-01-01T00:00:00Z")
+    assert sound.accuracy is not None
+    other = replace(make_record(status="invalid"), accuracy=replace(sound.accuracy, value=0.1))
+    (one,) = gather([records_at(sound, other)]).variants
+    assert one.status == "invalid"
+    assert one.accuracy.found.value == 0.91
 
 
 def test_accuracy_on_a_stand_in_is_marked(bundle_at: BundleAt) -> None:
@@ -104,9 +120,9 @@ def test_scenarios_are_variants_of_their_own_and_say_how_they_are_repeated(recor
     offline = replace(first, protocol=replace(first.protocol, scenario="offline", batch=8))
     found = {one.asked: one.provenance.commands[-1] for one in gather([records_at(first, server, offline)]).variants}
     assert {asked: command.partition("quick ")[2] for asked, command in found.items()} == {
-        "": "--threads 2 --data DATA",
-        "server, 120 a second": "--scenario server --rate 120 --seed 3 --threads 2 --data DATA",
-        "offline, batches of 8": "--scenario offline --batch 8 --threads 2 --data DATA",
+        "": "--threads 2 --data DATA --metric top1",
+        "server, 120 a second": "--scenario server --rate 120 --seed 3 --threads 2 --data DATA --metric top1",
+        "offline, batches of 8": "--scenario offline --batch 8 --threads 2 --data DATA --metric top1",
     }
 
 
@@ -218,18 +234,37 @@ def test_records_of_another_schema_are_named(tmp_path: Path) -> None:
     )
 
 
-def test_what_a_gate_said_outranks_what_records_say(records_at: RecordsAt, tmp_path: Path) -> None:
-    finding = Finding("net native int8", "size", "regressed", "9 MB; the limit is 8 MB", {"bytes": 9}, "Prune it.")
-    failure = Failure("net native fp32", "crashed", "it aborted", "Verify it.", ExitCode.UNAVAILABLE)
-    path = tmp_path / "gate.json"
-    path.write_bytes(jsontext.canonical(GateReport((finding,)).to_json()))
-    data = gather([path, records_at(make_record(ratio=0.5))])
-    assert page_of(data).verdict.word == "Regressed"
-    assert page_of(data).sections[0].key == "gate"
-    path.write_bytes(jsontext.canonical(GateReport((finding,), (failure,)).to_json()))
-    alone = page_of(gather([path]))
-    assert alone.verdict.word == "Failed"
-    assert alone.verdict.sentence == "Of 2 findings of the gate: 1 failed, 1 regressed."
+def test_variants_can_be_told_apart_in_the_json(records_at: RecordsAt) -> None:
+    first = make_record()
+    single = replace(first, target=replace(first.target, threads=1))
+    server = replace(first, protocol=replace(first.protocol, scenario="server", rate_per_s=120.0))
+    document = json.loads(summary_text(gather([records_at(first, single, server)])))
+    names = ("threads", "scenario", "rate_per_s", "batch", "created")
+    assert [tuple(one[name] for name in names) for one in document["variants"]] == [
+        (1, "single-stream", None, 1, "2026-05-04T03:02:01Z"),
+        (2, "single-stream", None, 1, "2026-05-04T03:02:01Z"),
+        (2, "server", 120.0, 1, "2026-05-04T03:02:01Z"),
+    ]
+    assert len({one["key"] for one in document["variants"]}) == 3
+    assert {one["accuracy"]["host_proxy"] for one in document["variants"]} == {False}
+
+
+def test_a_run_made_again_whose_place_is_not_told_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "x.record.json"
+    record = {**make_record().to_json(), "voided": [{"reason": "clock fell"}, {"order": 3, "reason": "stolen"}]}
+    path.write_text(json.dumps({"schema": "edgewright.records/1", "records": [record]}))
+    data = gather([path])
+    assert data.variants[0].session is not None
+    assert data.variants[0].session.voided == ((None, "clock fell"), (3, "stolen"))
+    (runs,) = (section for section in page_of(data).sections if section.key == "runs")
+    assert "A run was made again, which one is not told: clock fell." in str(runs)
+
+
+def test_every_file_that_was_read_is_known(bundle_at: BundleAt, records_at: RecordsAt) -> None:
+    path, digest = bundle_at()
+    append_record(record_path(path), make_record(digest))
+    lone = records_at(make_record(sha("lone")), name="lone")
+    assert set(gather([path, lone]).read) == {path.resolve(), record_path(path), lone.resolve()}
 
 
 def test_every_bad_file_is_in_the_one_message(tmp_path: Path, bundle_at: BundleAt) -> None:

@@ -46,6 +46,14 @@ def test_the_lines_stand_at_one_and_at_what_is_allowed() -> None:
     assert "+5 % allowed" in words(svg)
 
 
+def test_what_was_allowed_is_not_drawn_where_nobody_knows() -> None:
+    svg = forest([ForestRow("a", 1.0), ForestRow("b", 1.05)], CAPTION, delta=None)
+    assert 'class="ew-one"' in svg
+    assert "ew-limit" not in svg
+    assert "ew-band" not in svg
+    assert "allowed" not in words(svg)
+
+
 def corners(mark: ET.Element) -> list[str]:
     return mark.attrib["d"].strip("MZ").replace("L", " ").split()
 

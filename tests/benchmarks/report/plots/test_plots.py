@@ -76,7 +76,7 @@ def drawings(draw: st.DrawFn) -> Draw:
         case "forest":
             verdict = st.sampled_from([None, "pass", "regressed", "inconclusive"])
             row = st.builds(plots.ForestRow, WORDS, st.none() | VALUES, interval(VALUES), verdict, WORDS)
-            rows, delta = draw(st.lists(row, max_size=6)), draw(st.sampled_from([0.0, 0.02, 0.5]))
+            rows, delta = draw(st.lists(row, max_size=6)), draw(st.sampled_from([None, 0.0, 0.02, 0.5]))
             return lambda width: plots.forest(rows, title, delta=delta, width=width)
         case "distribution":
             values = st.lists(TIMES, max_size=20).map(tuple)
