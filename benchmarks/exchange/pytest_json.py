@@ -26,20 +26,25 @@ _DIRTY = "-dirty"
 _NS = 1e-9
 
 
-def to_pytest_benchmark(records: Sequence[Record], commit: str | None = None) -> dict[str, object]:
+def to_pytest_benchmark(
+    records: Sequence[Record], commit: str | None = None, names: Sequence[str] = ()
+) -> dict[str, object]:
     """The JSON document of ``--pytest-benchmark-json``; times in seconds.
 
     Args:
         records: what was measured; every record is one benchmark, and another for p99 where it has one.
         commit: as :func:`edgewright.benchmarks.history.commit.commit_here` gives it; None where there is none.
+        names: of the files of the bundles, without their suffix, one a record, or none at all. They are part of the
+            benchmarks' names: models are often called alike, and then only their order would tell them apart.
 
     Raises:
-        ValueError: when there are no records.
+        ValueError: when there are no records, or another number of names.
     """
     if not records:
         raise ValueError("no records")
     machine = records[0].machine
-    found = [bench for record in records for bench in _benchmarks(record)]
+    called = names or [""] * len(records)
+    found = [bench for record, name in zip(records, called, strict=True) for bench in _benchmarks(record, name)]
     _tell_apart(found)
     return {
         "machine_info": {
@@ -73,22 +78,23 @@ def _subject_runs(record: Record) -> list[Run]:
     return [run for run in record.runs if run.arm != other]
 
 
-def _benchmarks(record: Record) -> list[dict[str, object]]:
-    found = [_benchmark(record, "", subject_medians(record))]
+def _benchmarks(record: Record, called: str) -> list[dict[str, object]]:
+    found = [_benchmark(record, called, "", subject_medians(record))]
     share, floor = SAMPLE_FLOORS["p99"]
     if "p99" in record.summary.percentiles:
         # Of each run where each has samples enough for one, else one figure of all runs together.
         runs = _subject_runs(record)
         every = all(len(run.ns) >= floor for run in runs)
         tails = [percentile(np.asarray(run.ns), share) for run in runs] if every else []
-        found.append(_benchmark(record, "::p99", tails or [record.summary.percentiles["p99"].value]))
+        found.append(_benchmark(record, called, "::p99", tails or [record.summary.percentiles["p99"].value]))
     return found
 
 
-def _benchmark(record: Record, suffix: str, times_ns: Sequence[float]) -> dict[str, object]:
+def _benchmark(record: Record, called: str, suffix: str, times_ns: Sequence[float]) -> dict[str, object]:
     subject, target = record.subject, record.target
     param = f"{target.name}-{subject.precision}"
-    name = f"{subject.model}[{param}]{_scenario(record.protocol)}{suffix}"
+    whose = f"{called}::{subject.model}" if called not in ("", subject.model) else subject.model
+    name = f"{whose}[{param}]{_scenario(record.protocol)}{suffix}"
     return {
         "group": subject.model,
         "name": name,

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgewright.benchmarks.history.commit import commit_here
 from edgewright.benchmarks.history.entry import Key, require_name
 from edgewright.benchmarks.history.figures import FIGURES
-from edgewright.benchmarks.history.series import HistorySeries, Series, series_of
+from edgewright.benchmarks.history.series import HistorySeries, LeftOut, Series, series_of
 from edgewright.benchmarks.history.steps import Step, detect_steps
 from edgewright.benchmarks.history.store import History, Point, open_history
 from edgewright.benchmarks.history.table import history_table
@@ -20,6 +20,7 @@ __all__ = [
     "History",
     "HistorySeries",
     "Key",
+    "LeftOut",
     "Point",
     "Series",
     "Step",
@@ -51,7 +52,12 @@ def check_history(path: Path, commit: str | None = None) -> None:
 
 
 def append_record_to_history(
-    path: Path, record: Record | Mapping[str, object], commit: str | None = None, branch: str | None = None
+    path: Path,
+    record: Record | Mapping[str, object],
+    commit: str | None = None,
+    branch: str | None = None,
+    *,
+    name: str = "",
 ) -> str:
     """Appends a record to the history at ``path``, which is made when absent; returns the commit it stands under.
 
@@ -60,11 +66,12 @@ def append_record_to_history(
         record: a record, or its JSON object.
         commit: what the user says was measured; None is :func:`commit_here`.
         branch: kept beside it; never guessed, since names of branches hold names of people.
+        name: of the bundle's file, without its suffix. It is part of the line: models are often called alike.
 
     Raises:
         UsageError, BadInputError, CannotWriteError, IOFailureError, RetryableError: as :meth:`History.append`.
     """
     history = open_history(path)
     found = commit_here(commit, ours=path)
-    history.append(record.to_json() if isinstance(record, Record) else record, found, branch)
+    history.append(record.to_json() if isinstance(record, Record) else record, found, branch, name=name)
     return found

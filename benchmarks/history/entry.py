@@ -3,11 +3,12 @@
 ::
 
     {"schema": "edgewright.history/1", "digest": SHA-256 of the whole record, "commit": text, "branch": text or null,
-     "created": "2026-01-31T12:00:00Z", "record": the record without its raw samples}
+     "created": "2026-01-31T12:00:00Z", "name": the bundle's file, "record": the record without its raw samples}
 
 In ``record``, each of ``runs`` has ``median_ns`` (nanoseconds per inference) in place of ``ns``, ``window_medians``,
 ``device_ns``, ``service_ns`` and ``clocks``; the runs of a paired session's baseline are left out, and so is ``side``.
-``digest`` leads back to the record in its own file. There is no host, user or path.
+``digest`` leads back to the record in its own file. There is no host, user or path; ``name`` is the file's alone, and
+empty where nobody gave one, as in older entries.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from edgewright.benchmarks.history.figures import at, number
 from edgewright.benchmarks.record import SCHEMA as RECORD_SCHEMA
 from edgewright.core import jsontext
 from edgewright.core.errors import BadInputError, UsageError
+from edgewright.core.foreign_text import shortened, spelt_out
 
 SCHEMA = "edgewright.history/1"
 _CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -48,12 +50,15 @@ class Key:
     batch: int = 1
     rate: str = ""
     """Samples that arrive in a second, as text; empty in a scenario without arrivals."""
+    name: str = ""
+    """The bundle's file, without its suffix: many models are called ``model``. Empty where it is not known."""
 
     def __str__(self) -> str:
+        whose = f"{self.name}::{self.model}" if self.name not in ("", self.model) else self.model
         ending = "" if self.scenario == "single-stream" else f" {self.scenario}"
         ending += "" if self.batch == 1 else f" batch {self.batch}"
         ending += f" {self.rate}/s" if self.rate else ""
-        return f"{self.model}[{self.target}-{self.precision}] {self.threads} thread{'s'[: self.threads != 1]}{ending}"
+        return f"{whose}[{self.target}-{self.precision}] {self.threads} thread{'s'[: self.threads != 1]}{ending}"
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class Entry:
     """UTC; when it was measured."""
     record: Mapping[str, object]
     """Without raw samples."""
+    name: str = ""
+    """Of the bundle's file, without its suffix; empty where it is not known."""
 
     @property
     def key(self) -> Key:
@@ -83,6 +90,7 @@ class Entry:
             scenario=str(at(self.record, "protocol", "scenario")),
             batch=int(batch or 1),
             rate="" if rate is None else f"{rate:g}",
+            name=self.name,
         )
 
     @property
@@ -101,8 +109,8 @@ class Entry:
         return jsontext.canonical({"schema": SCHEMA, **asdict(self)})
 
 
-def entry_of(record: Mapping[str, object], commit: str, branch: str | None) -> Entry:
-    """What is to be kept of a record's JSON object.
+def entry_of(record: Mapping[str, object], commit: str, branch: str | None, name: str = "") -> Entry:
+    """What is to be kept of a record's JSON object; ``name`` is made harmless and short.
 
     Raises:
         UsageError: as :func:`require_name`.
@@ -118,7 +126,10 @@ def entry_of(record: Mapping[str, object], commit: str, branch: str | None) -> E
         raise BadInputError(f"a record is not JSON: {error!s:.200}", "Measure again.") from error
     _require_record(whole, "a record")
     created = whole.get("created") or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return _checked(Entry(digest, commit, branch, cast("str", created), _without_samples(whole)), "a record")
+    kept = _without_samples(whole)
+    return _checked(
+        Entry(digest, commit, branch, cast("str", created), kept, shortened(spelt_out(name), _LONGEST_WORD)), "a record"
+    )
 
 
 def require_name(what: str, word: str) -> None:
@@ -148,15 +159,16 @@ def entry_from_json(data: bytes | str, where: str) -> Entry:
     schema = at(found, "schema")
     if schema != SCHEMA and not str(schema).startswith(f"{SCHEMA}."):
         raise _damaged(where, f"has the schema {schema!r:.80}, not '{SCHEMA}'")
-    record, branch = at(found, "record"), at(found, "branch")
-    texts = [at(found, name) for name in ("digest", "commit", "created")]
+    record, branch, name = at(found, "record"), at(found, "branch"), at(found, "name")
+    texts = [at(found, key) for key in ("digest", "commit", "created")]
     if not isinstance(record, Mapping) or not all(isinstance(text, str) for text in texts):
         raise _damaged(where, "lacks its record, digest, commit or time")
     if branch is not None and not isinstance(branch, str):
         raise _damaged(where, f"has the branch {branch!r:.80}")
     _require_record(record, where)
     digest, commit, created = cast("list[str]", texts)
-    return _checked(Entry(digest, commit, branch, created, record), where)
+    called = name if isinstance(name, str) else ""
+    return _checked(Entry(digest, commit, branch, created, record, called), where)
 
 
 def _without_samples(record: Mapping[str, object]) -> Mapping[str, object]:

@@ -27,6 +27,8 @@ class Figure:
     """Accuracy says it in each record."""
     exact: bool = False
     """Without noise: every change is one."""
+    of_inputs: bool = True
+    """Whether it depends on what the engine was fed with."""
 
 
 def figure_named(name: str) -> Figure:
@@ -116,10 +118,10 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
             Figure("run_median", "ns", _of_runs("run_median", "median_ns")),
             Figure("throughput", "number", _throughput, higher_is_better=True),
             Figure("first", "ns", _of_runs("first_ns", "first_ns")),
-            Figure("load", "ns", _of_runs("load_ns", "load_ns")),
+            Figure("load", "ns", _of_runs("load_ns", "load_ns"), of_inputs=False),
             Figure("memory", "bytes", _plain("memory", "hundredth_bytes")),
-            Figure("size", "bytes", _plain("subject", "size_bytes"), exact=True),
-            Figure("accuracy", "number", _with_interval("accuracy"), higher_is_better=True),
+            Figure("size", "bytes", _plain("subject", "size_bytes"), exact=True, of_inputs=False),
+            Figure("accuracy", "number", _with_interval("accuracy"), higher_is_better=True, of_inputs=False),
             Figure("energy", "number", _plain("energy", "joules")),
         )
     }

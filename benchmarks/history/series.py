@@ -23,7 +23,7 @@ class Series:
     cpu: str
     """Its processor, as the records name it."""
     basis: str
-    """Of an accuracy: its metric and data set; empty otherwise."""
+    """Of an accuracy its metric and data set, of what depends on them the inputs; empty otherwise."""
     higher_is_better: bool
     points: Sequence[Point]
     steps: Sequence[Step]
@@ -35,18 +35,30 @@ class Series:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A record without a point."""
+
+    key: Key
+    commit: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.commit:.12}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class HistorySeries:
     """Every line of one figure, and what has no point in any."""
 
     series: Sequence[Series]
-    left_out: Sequence[str]
-    """A line for each record without a point, with the reason."""
+    left_out: Sequence[LeftOut]
 
 
 def series_of(history: History, metric: str, key: Key | None = None, *, alpha: float = 0.01) -> HistorySeries:
     """The lines of ``metric`` by key, then by their first measurement.
 
-    A change of machine, and of an accuracy's metric or data set, begins another line: their points are never joined.
+    A change of machine, of the inputs, and of an accuracy's metric or data set, begins another line: their points are
+    never joined.
 
     Args:
         history: an open history.
@@ -60,11 +72,11 @@ def series_of(history: History, metric: str, key: Key | None = None, *, alpha: f
     figure = figure_named(metric)
     lines: dict[tuple[Key, str, str], list[Point]] = {}
     processors: dict[str, str] = {}
-    left_out: list[str] = []
+    left_out: list[LeftOut] = []
     for entry in history.entries(key):
         point = point_of(entry, figure)
         if isinstance(point, str):
-            left_out.append(f"{entry.key}: {point}")
+            left_out.append(LeftOut(entry.key, entry.commit, point))
             continue
         lines.setdefault((entry.key, point.machine, point.basis), []).append(point)
         processors.setdefault(point.machine, entry.cpu)

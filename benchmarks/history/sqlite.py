@@ -11,6 +11,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import Literal
 from urllib.parse import quote
 
 from edgewright.benchmarks.history.entry import SCHEMA, Entry, Key, entry_from_json
@@ -38,16 +39,26 @@ class SqliteHistory(History):
 
     def entries(self, key: Key | None = None) -> Sequence[Entry]:
         """What is kept, read in one transaction."""
-        with self._opened(writing=False) as database:
-            if _version(database) == 0:
-                return []
-            rows = database.execute(_SELECT, {"key": None if key is None else _text(key)}).fetchall()
+        try:
+            rows = self._rows("ro", key)
+        except CannotWriteError as error:
+            if getattr(error.__cause__, "sqlite_errorcode", 0) != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+            # A writer was killed in its transaction, and only a connection that may write can roll that back.
+            rows = self._rows("rw", key)
         # A column takes any type in SQLite.
         return [entry_from_json(str(entry), f"{self.path}, entry {digest!s:.16}") for digest, entry in rows]
 
+    def _rows(self, mode: Literal["ro", "rw"], key: Key | None) -> list[tuple[object, object]]:
+        """Digest and document of each entry."""
+        with self._opened(mode) as database:
+            if _version(database) == 0:
+                return []
+            return database.execute(_SELECT, {"key": None if key is None else _text(key)}).fetchall()
+
     def _store(self, entry: Entry) -> bool:
         row = (entry.digest, entry.created, _text(entry.key), entry.to_json().decode())
-        with self._opened(writing=True) as database:
+        with self._opened("rwc") as database:
             if _version(database) == 0:
                 database.execute(_TABLE)
                 database.execute(_INDEX)
@@ -56,18 +67,18 @@ class SqliteHistory(History):
             return done.rowcount == 1
 
     @contextlib.contextmanager
-    def _opened(self, *, writing: bool) -> Iterator[sqlite3.Connection]:
-        """One transaction, which ends with the block: committed when the block ends well."""
+    def _opened(self, mode: Literal["ro", "rw", "rwc"]) -> Iterator[sqlite3.Connection]:
+        """One transaction, which ends with the block: committed when the block ends well; ``rwc`` makes the file."""
         if self.path.exists():
             open_regular(self.path, "the history").close()
-        elif not writing:
+        elif mode != "rwc":
             raise self._absent()
-        address = f"file:{quote(str(self.path.resolve()))}?mode={'rwc' if writing else 'ro'}"
+        address = f"file:{quote(str(self.path.resolve()))}?mode={mode}"
         try:
             with contextlib.closing(sqlite3.connect(address, _BUSY_S, isolation_level=None, uri=True)) as database:
                 # A foreign file's views and triggers must not call functions.
                 database.execute("PRAGMA trusted_schema = OFF")
-                database.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+                database.execute("BEGIN IMMEDIATE" if mode == "rwc" else "BEGIN")
                 self._require_ours(database)
                 yield database
                 database.execute("COMMIT")
@@ -102,4 +113,8 @@ def _version(database: sqlite3.Connection) -> int:
 
 
 def _text(key: Key) -> str:
-    return jsontext.canonical(asdict(key)).decode().strip()
+    """What the column holds; rows from before entries had names say nothing of one."""
+    told = asdict(key)
+    if not key.name:
+        del told["name"]
+    return jsontext.canonical(told).decode().strip()

@@ -28,7 +28,7 @@ class Point:
     machine: str
     """Its identity: points of two machines are never joined."""
     basis: str = ""
-    """What else must be equal for two points to be joined: the metric and the data set of an accuracy."""
+    """What else must be equal for two points to be joined: an accuracy's metric and data, else the inputs."""
     higher_is_better: bool = False
     status: str = "ok"
     """``unsteady`` when the warm-up never settled."""
@@ -40,13 +40,14 @@ class History(ABC):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def append(self, record: Mapping[str, object], commit: str, branch: str | None = None) -> bool:
+    def append(self, record: Mapping[str, object], commit: str, branch: str | None = None, *, name: str = "") -> bool:
         """Adds a record's JSON object, without its raw samples; False when this very record is there already.
 
         Args:
             record: as :meth:`edgewright.benchmarks.record.Record.to_json` gives it.
             commit: what was measured; up to 200 printable characters.
             branch: as ``commit``.
+            name: of the bundle's file, without its suffix: bundles of two names are two lines.
 
         Raises:
             UsageError: a commit or branch of another form.
@@ -54,7 +55,7 @@ class History(ABC):
             CannotWriteError, IOFailureError: the disk does not take it.
             RetryableError: another process held the history for too long.
         """
-        return self._store(entry_of(record, commit, branch))
+        return self._store(entry_of(record, commit, branch, name))
 
     def keys(self) -> Sequence[Key]:
         """The lines there are, sorted.
@@ -122,11 +123,13 @@ def point_of(entry: Entry, figure: Figure) -> Point | str:
     """The figure's point of an entry, or why there is none."""
     status = str(at(entry.record, "status"))
     if status not in ("ok", "unsteady"):
-        return f"{entry.commit:.12}: the record is {status}"
+        return f"the record is {status}"
     reading = figure.read(entry.record)
     if reading is None:
-        return f"{entry.commit:.12}: the record has no {figure.name}"
-    basis, higher = "", figure.higher_is_better
+        return f"the record has no {figure.name}"
+    inputs = at(entry.record, "protocol", "inputs_sha256")
+    basis = f"inputs {inputs:.12}" if figure.of_inputs and isinstance(inputs, str) and inputs else ""
+    higher = figure.higher_is_better
     if figure.name == "accuracy":
         metric, data = (at(entry.record, "accuracy", name) for name in ("metric", "dataset_sha256"))
         basis, higher = f"{metric} on data {data!s:.12}", at(entry.record, "accuracy", "higher_is_better") is not False

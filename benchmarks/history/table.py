@@ -9,12 +9,13 @@ from typing import Literal
 
 from edgewright.benchmarks.history.series import HistorySeries, Series
 from edgewright.benchmarks.history.steps import Step
+from edgewright.core.foreign_text import spelt_out
+from edgewright.core.markdown import escaped
 from edgewright.core.units import show_bytes
 
 Form = Literal["text", "markdown"]
-_HEAD = ("commit", "measured", "value", "95 % interval", "step")
+HEAD = ("commit", "measured", "value", "95 % interval", "step")
 _SHOWN_COMMIT = 12
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#&~])")
 
 
 def history_table(found: HistorySeries, form: Form = "text") -> str:
@@ -24,7 +25,7 @@ def history_table(found: HistorySeries, form: Form = "text") -> str:
         count = len(found.left_out)
         lines = [
             f"{count} record{'s'[: count != 1]} without a point:",
-            *(f"- {_word(x, form)}" for x in found.left_out),
+            *(f"- {_word(str(one), form)}" for one in found.left_out),
         ]
         parts.append("\n".join([lines[0], "", *lines[1:]] if form == "markdown" else lines))
     return "\n\n".join(parts) if parts else "no record in this history"
@@ -37,11 +38,10 @@ def step_in_words(series: Series, step: Step) -> str:
     return f"{change} ({'worse' if series.worsens(step) else 'better'}){chance}"
 
 
-def _one(series: Series, form: Form) -> str:
-    machine = f"{series.cpu} ({series.machine})"
-    title = ", ".join(part for part in (series.metric, series.basis, f"on {machine}") if part)
+def rows_of(series: Series) -> list[list[str]]:
+    """The words of each point, in the columns of :data:`HEAD`; foreign text in them is as it came."""
     steps = {step.index: step for step in series.steps}
-    rows = [
+    return [
         [
             _commit(point.commit),
             point.created,
@@ -53,7 +53,12 @@ def _one(series: Series, form: Form) -> str:
         ]
         for index, point in enumerate(series.points)
     ]
-    cells = [list(_HEAD), *([_word(cell, form) for cell in row] for row in rows)]
+
+
+def _one(series: Series, form: Form) -> str:
+    machine = f"{series.cpu} ({series.machine})"
+    title = ", ".join(part for part in (series.metric, series.basis, f"on {machine}") if part)
+    cells = [list(HEAD), *([_word(cell, form) for cell in row] for row in rows_of(series))]
     heading = f"{_word(str(series.key), form)}: {_word(title, form)}"
     if form == "markdown":
         lines = [f"**{heading}**", "", *(f"| {' | '.join(row)} |" for row in cells)]
@@ -85,5 +90,4 @@ def _shown(series: Series, value: float) -> str:
 
 
 def _word(text: str, form: Form) -> str:
-    plain = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return _MARKDOWN.sub(r"\\\1", plain) if form == "markdown" else plain
+    return escaped(text) if form == "markdown" else spelt_out(text)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 
+from edgewright.benchmarks.gate.latency import DELTA
+from edgewright.benchmarks.metrics import registry
 from edgewright.benchmarks.report.data import Fallback, Provenance
 from edgewright.benchmarks.report.loose import Loose
 from edgewright.core.bundle import Bundle, Manifest
@@ -56,9 +57,6 @@ def provenance_of(bundle: Bundle | None, record: Loose | None, judged: Loose) ->
     subject = seen.at("subject")
     manifest = None if bundle is None else bundle.manifest
     entries = [] if bundle is None else Loose(bundle.journal).items("passes")
-    versions: Mapping[str, str] = seen.named_texts("versions")
-    if manifest is not None:
-        versions = {**versions, **dict(sorted(manifest.backend.versions.items()))}
     accuracy = None if manifest is None else manifest.accuracy
     return Provenance(
         bundle_sha256=subject.text("bundle_sha256") if bundle is None else bundle.digest,
@@ -68,10 +66,11 @@ def provenance_of(bundle: Bundle | None, record: Loose | None, judged: Loose) ->
         data_sha256=(accuracy.data_digest or "") if accuracy else "",
         parent="" if manifest is None else manifest.parent or "",
         created="" if manifest is None else manifest.created or "",
-        versions=dict(sorted(versions.items())),
+        versions=seen.named_texts("versions"),
+        built_with={} if manifest is None else dict(sorted(manifest.backend.versions.items())),
         passes=() if manifest is None else tuple(one.name for one in manifest.passes),
         rejected=tuple((one.text("pass"), one.text("rejected")) for one in entries if one.text("rejected")),
-        commands=(*_compile_command(manifest), *_bench_command(record, with_data=bool(judged))),
+        commands=(*_compile_command(manifest), *_bench_command(record, judged)),
     )
 
 
@@ -85,26 +84,38 @@ def _compile_command(manifest: Manifest | None) -> tuple[str, ...]:
     if manifest.limits.max_bytes is not None:
         words += ["--max-size", f"{manifest.limits.max_bytes}B"]
     if manifest.accuracy is not None:
-        words += ["--data", "CALIBRATION", "--eval-data", "DATA", "--metric", manifest.accuracy.metric]
+        words += ["--data", "CALIBRATION", "--eval-data", "DATA"]
+        words += _metric(manifest.accuracy.metric)
     return (shlex.join([*words, "-o", "AGAIN.ewb"]),)
 
 
-def _bench_command(record: Loose | None, *, with_data: bool) -> tuple[str, ...]:
+def _bench_command(record: Loose | None, judged: Loose) -> tuple[str, ...]:
+    """Measures again; a comparison by another margin than ``bench`` has is a gate's, whose limits tell it."""
     if record is None:
         return ()
-    words = ["edgewright", "bench", "BUNDLE"]
+    comparison = record.at("comparison")
+    is_self_test = comparison.at("baseline").text("bundle_sha256") == record.at("subject").text("bundle_sha256")
+    is_gate = not is_self_test and comparison.number("delta") not in (None, DELTA)
+    words = ["edgewright", "gate" if is_gate else "bench", "BUNDLE"]
     if preset := record.at("protocol").text("preset"):
         words += ["--preset", preset]
     words += _scenario(record.at("protocol"))
     if threads := record.at("target").whole("threads"):
         words += ["--threads", str(threads)]
-    if with_data:
-        words += ["--data", "DATA"]
-    comparison = record.at("comparison")
+    if judged:
+        words += ["--data", "DATA", *_metric(judged.text("metric"))]
     if comparison:
-        same = comparison.at("baseline").text("bundle_sha256") == record.at("subject").text("bundle_sha256")
-        words += ["--self-test"] if same else ["--against", "BASELINE"]
+        words += ["--self-test"] if is_self_test else ["--against", "BASELINE"]
+    if is_gate:
+        words += ["--limits", "LIMITS"]
     return (shlex.join(words),)
+
+
+def _metric(name: str) -> list[str]:
+    """The option that names a metric; a user's own is told by its name alone, by which nothing can find it."""
+    if not name:
+        return []
+    return ["--metric", name if name in registry().names() else "METRIC"]
 
 
 def _scenario(protocol: Loose) -> list[str]:

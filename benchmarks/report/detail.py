@@ -8,6 +8,8 @@ from edgewright.benchmarks.report.blocks import OneSize
 
 LIMIT_BYTES = 480_000
 """What a page should stay below: it is sent by mail, kept by CI for every build, and opened on phones."""
+TOO_MUCH = f"This page is larger than the {LIMIT_BYTES // 1000} kB it should stay below: it shows too much at once."
+"""What a page says that does not, even with the least detail."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Detail:
     """How many of each are listed and drawn, for each variant."""
     remarks: int = 40
     """How much of what was left as it was is listed, for each variant."""
+    points: int = 200
+    """The newest points of each line of a history that are drawn, listed and embedded."""
     side: bool = True
     """Clocks and temperatures under the runs."""
     traced: bool = True
@@ -33,25 +37,31 @@ class Detail:
     """What is left out."""
 
 
-_FEWER = "For more of each variant, report fewer at a time."
+_FEWER = "For more of each, report fewer at a time."
 _LIGHTER = Detail(
     single="narrow",
     layers=8,
     classes=8,
     remarks=12,
-    note=f"There are many variants here, so the 8 layers and classes that matter most of each are shown. {_FEWER}",
+    points=100,
+    note=(
+        "There are many variants or points here, so the 8 layers and classes that matter most of each variant are "
+        f"shown, and the newest 100 points of each history. {_FEWER}"
+    ),
 )
 _LIGHT = Detail(
     single="narrow",
     layers=6,
     classes=6,
     remarks=6,
+    points=50,
     side=False,
     traced=False,
     note=(
-        "There are many variants here, so passes, layers and classes are listed without drawings, the 6 that matter "
-        f"most of each, and clocks and temperatures are left out. {_FEWER}"
+        "There are many variants or points here, so passes, layers and classes are listed without drawings, the 6 that "
+        "matter most of each variant; clocks and temperatures are left out; and of each history the newest points are "
+        f"shown. {_FEWER}"
     ),
 )
-LEVELS = (Detail(), _LIGHTER, _LIGHT, replace(_LIGHT, overview="wide", windows=500))
+LEVELS = (Detail(), _LIGHTER, _LIGHT, replace(_LIGHT, overview="wide", windows=500, points=20))
 """From all there is to the least."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from edgewright.benchmarks.report import plots
 from edgewright.benchmarks.report.blocks import Page, Plot
 from edgewright.benchmarks.report.data import ReportData
-from edgewright.benchmarks.report.detail import LEVELS, LIMIT_BYTES
+from edgewright.benchmarks.report.detail import LEVELS, LIMIT_BYTES, TOO_MUCH
 from edgewright.benchmarks.report.drawn import drawn
 from edgewright.benchmarks.report.page import page_of
 from edgewright.core.foreign_text import spelt_out
@@ -32,15 +33,17 @@ _BLANKS = re.compile(r"\n[ \n]*\n")
 def render_report(data: ReportData) -> str:
     """The whole file, in as much detail as keeps it below :data:`edgewright.benchmarks.report.detail.LIMIT_BYTES`.
 
+    Where even the least detail does not, it says so.
+
     Raises:
         ModuleNotFoundError: without the ``report`` extra.
     """
-    text = ""
     for detail in LEVELS:
-        text = render_html(page_of(data, detail))
+        page = page_of(data, detail)
+        text = render_html(page)
         if len(text.encode()) <= LIMIT_BYTES:
-            break
-    return text
+            return text
+    return render_html(replace(page, remarks=(*page.remarks, TOO_MUCH)))
 
 
 def render_html(page: Page) -> str:

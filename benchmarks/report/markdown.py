@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from edgewright.benchmarks.report.blocks import Block, Cell, Code, Facts, Fold, Line, Lines, Page, Plot, Table
 from edgewright.core.foreign_text import spelt_out
+from edgewright.core.markdown import escaped
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$@&-])")
 _NOT_IN_MARKDOWN = ("data",)
 """Keys of sections that only a page has room for."""
 
@@ -33,15 +33,6 @@ def render_markdown(page: Page) -> str:
             lines += [escaped(section.lead), ""]
         lines += _blocks(section.blocks)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip("\n") + "\n"
-
-
-def escaped(text: str) -> str:
-    r"""``text`` on one line, so that nothing in it is taken for Markdown, HTML, a mention or a link.
-
-    >>> escaped("conv_1|<b>")
-    'conv\\_1\\|\\<b\\>'
-    """
-    return _SPECIAL.sub(r"\\\1", spelt_out(text)).replace("://", "\\://")
 
 
 def _with_command(text: str, command: str) -> str:

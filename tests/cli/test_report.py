@@ -9,9 +9,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("jinja2", reason="the report extra is not installed")
+
+from edgewright.benchmarks.history import append_record_to_history
+from edgewright.cli import main
+from edgewright.core.bundle import (
+    BackendRecord,
+    Golden,
+    Limits,
+    Manifest,
+    ModelRecord,
+    TargetRecord,
+    Tolerances,
+    open_bundle,
+    write_bundle,
+)
+from edgewright.core.tensors import TensorSpec
 
 RunCli = Callable[..., Any]
 
@@ -32,6 +48,32 @@ RECORD = {
 def record(tmp_path: Path) -> Path:
     path = tmp_path / "net.record.json"
     path.write_text(json.dumps({"schema": "edgewright.records/1", "records": [RECORD]}))
+    return path
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """``net.ewb``, whose engine is one byte."""
+    engine = tmp_path / "engine"
+    engine.write_bytes(b"x")
+    manifest = Manifest(
+        model=ModelRecord("net", "0" * 64),
+        target=TargetRecord("native/onnxruntime", {"hardware": "native"}),
+        backend=BackendRecord("onnxruntime", {}, "model.onnx", {}),
+        precision="fp32",
+        inputs=(TensorSpec("x", "float32", (1, 2)),),
+        outputs=(TensorSpec("y", "float32", (1, 2)),),
+        passes=(),
+        accuracy=None,
+        limits=Limits(),
+        size_bytes=1,
+        recipe_digest="1" * 64,
+        plan_digest="2" * 64,
+        tolerances=Tolerances(1e-3, 1e-3),
+    )
+    inputs, answers = ([{name: np.zeros((1, 2), np.float32)}] * 4 for name in "xy")
+    path = tmp_path / "net.ewb"
+    write_bundle(path, manifest.to_json(), {}, {"model.onnx": engine}, Golden(inputs, answers, answers))
     return path
 
 
@@ -79,7 +121,7 @@ def test_twice_the_same_bytes(run_cli: RunCli, record: Path, tmp_path: Path) -> 
         (["net.record.json", "--format", "png", "-o", "r.html"], 2, "--format is for --plots"),
         (["net.record.json", "--metric", "p50", "-o", "r.html"], 2, "--metric is for --history"),
         (["net.record.json", "-o", "net.record.json"], 2, "would be written over"),
-        (["net.record.json", "-o", "r", "--markdown", "r"], 2, "both the page and its Markdown"),
+        (["net.record.json", "-o", "r", "--markdown", "r"], 2, "-o and --markdown are both r"),
         (["absent.ewb", "-o", "r.html"], 2, "there is no absent.ewb"),
         (["bad.record.json", "-o", "r.html"], 65, "bad.record.json is not JSON"),
         (["net.record.json", "-o", "nowhere/r.html"], 73, "cannot write"),
@@ -98,6 +140,47 @@ def test_failures_are_one_message(
     assert "Traceback" not in done.stderr
     assert record.read_bytes() == before
     assert not (tmp_path / "r.html").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["net.ewb", "-o", "net.ewb"],
+        ["net.ewb", "--markdown", "net.record.json"],
+        [".", "-o", "net.ewb"],
+        [".", "-o", "net.record.json"],
+        ["net.ewb", "-o", "r.html", "--history", "past", "--markdown", "past/r.md"],
+        ["net.ewb", "--history", "past", "--plots", "past"],
+    ],
+)
+@pytest.mark.parametrize("measured", [False, True])
+def test_what_goes_in_is_never_written_over(
+    bundle: Path,
+    tmp_path: Path,
+    words: list[str],
+    measured: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nor where a bundle has its records, or is to have them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "past").mkdir()
+    if measured:
+        found = {**RECORD, "subject": {"bundle_sha256": open_bundle(bundle).digest}}
+        (tmp_path / "net.record.json").write_text(json.dumps({"schema": "edgewright.records/1", "records": [found]}))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main(["report", *words]) == 2
+    assert "would be written over" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_the_json_has_the_history(record: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = {**RECORD, "protocol": {**RECORD["protocol"], "scenario": "single-stream"}}  # type: ignore[dict-item]
+    append_record_to_history(tmp_path / "past.sqlite", whole, "v1", name="net")
+    assert main(["report", str(record), "--json", "--history", str(tmp_path / "past.sqlite")]) == 0
+    (line,) = json.loads(capsys.readouterr().out)["histories"]
+    assert line["metric"] == "p50"
+    assert [(one["commit"], one["value"], one["status"]) for one in line["points"]] == [("v1", 1100.0, "ok")]
 
 
 def test_without_the_extra_it_says_what_to_install_and_still_prints_figures(record: Path, tmp_path: Path) -> None:
@@ -120,4 +203,8 @@ sys.exit(main(sys.argv[1:]))
     assert page.returncode == 69
     assert 'pip install "edgewright[report]"' in page.stderr
     assert run("--json", "--markdown", tmp_path / "r.md").returncode == 0
-    assert run("--plots", tmp_path / "plots", "--format", "png").returncode == 69
+    drawn = run("--markdown", tmp_path / "s.md", "--plots", tmp_path / "plots", "--format", "png")
+    assert drawn.returncode == 69
+    assert drawn.stdout == ""
+    assert not (tmp_path / "s.md").exists()  # all or nothing
+    assert not (tmp_path / "plots").exists()

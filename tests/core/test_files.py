@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgewright.core.errors import BadInputError, CannotWriteError, UsageError
-from edgewright.core.files import open_regular, replacing, write_atomically
+from edgewright.core.files import open_regular, replacing, require_apart, write_atomically
 
 
 def test_only_regular_files_are_opened_and_nothing_blocks(tmp_path: Path) -> None:
@@ -51,3 +51,26 @@ def test_a_killed_writer_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], check=False)
     assert done.returncode == -9
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - hidden files count too
+
+
+def test_outputs_that_are_apart_pass(tmp_path: Path) -> None:
+    outputs = {"-o": tmp_path / "out/page.html", "--markdown": None, "--plots": tmp_path / "out"}
+    require_apart(outputs, [tmp_path / "net.ewb", None])
+    require_apart({"-o": tmp_path / "net.ewb.html"}, [tmp_path / "net.ewb"])
+
+
+@pytest.mark.parametrize("output", ["history/x.html", "history", "net.ewb", "sub/../net.ewb", "link"])
+def test_what_goes_in_is_not_written_over(tmp_path: Path, output: str) -> None:
+    (tmp_path / "net.ewb").touch()
+    (tmp_path / "history").mkdir()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to("net.ewb")
+    with pytest.raises(UsageError, match="goes in and would be written over") as caught:
+        require_apart({"-o": None, "--junit": tmp_path / output}, [tmp_path / "net.ewb", tmp_path / "history"])
+    assert "--junit" in caught.value.remedy
+
+
+def test_two_outputs_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="-o and --markdown are both"):
+        require_apart({"-o": Path("r"), "--markdown": tmp_path / "r"}, [])

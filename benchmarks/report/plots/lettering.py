@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from edgewright.core.foreign_text import spelt_out
+
 SIZE = 12.0
 """Pixels of the type everything is set in."""
 SMALL = 11.0
@@ -17,10 +19,6 @@ LINE = 17.0
 _LONGEST = 2000
 """Letters of a paragraph."""
 
-# What XML 1.0 does not allow, and what would reorder the text around it; shown as the replacement character.
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
 _SPACE = re.compile(r"\s+")
 
 # Widths in em, those of DejaVu Sans or a little more: it is the widest of what browsers take for sans-serif.
@@ -35,8 +33,12 @@ _WIDTHS = {
 
 
 def plain(text: str) -> str:
-    """``text`` on one line, without what XML forbids or what turns the writing direction."""
-    return _UNSAFE.sub("\ufffd", _SPACE.sub(" ", text))
+    r"""``text`` on one line, with what is invisible, forbidden in XML or turns the writing direction spelt out.
+
+    >>> plain("a\u202eb\tc")
+    'a\\u202eb c'
+    """
+    return spelt_out(_SPACE.sub(" ", text))
 
 
 def text_width(text: str, size: float = SIZE) -> float:

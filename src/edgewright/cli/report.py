@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewright.cli import _console
-from edgewright.core.errors import ExitCode, UsageError
+from edgewright.core.errors import CannotWriteError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from edgewright.benchmarks.report.data import ReportData
@@ -31,50 +31,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> ExitCode:
-    """Writes the files, and names them."""
-    from edgewright.benchmarks.report.files import write_plots
-    from edgewright.benchmarks.report.html import render_report
-    from edgewright.benchmarks.report.markdown import render_markdown
-    from edgewright.benchmarks.report.page import page_of
+    """Writes the files, and names each that is written; nothing is where not everything can be drawn."""
     from edgewright.core.files import write_atomically
 
     _check(args)
     data = _data(args)
-    page = page_of(data)
-    written: list[Path] = []
-    if args.out is not None:
-        write_atomically(args.out, render_report(data).encode("utf-8"))
-        written.append(args.out)
-    if args.markdown is not None:
-        write_atomically(args.markdown, render_markdown(page).encode("utf-8"))
-        written.append(args.markdown)
-    if args.plots is not None:
-        written += write_plots(page, args.plots, args.format or "svg")
+    _require_apart(args, data)
+    files, document = _files(args, data), _document(data) if args.json else ""
     for note in data.notes:
         _console.warn(_console.escape_lines(note))
-    if args.json:
-        _console.result(_document(data))
-    else:
-        for path in written:
+    if args.plots is not None:
+        _make_folder(args.plots)
+    for path, content in files.items():
+        write_atomically(path, content)
+        if not args.json:
             _console.result(_console.escape(str(path)))
+    if args.json:
+        _console.result(document)
     return ExitCode.OK
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuses what would come to nothing, or write over what goes in, before anything is read."""
+    """Refuses what would come to nothing, before anything is read."""
     if args.out is None and args.markdown is None and args.plots is None and not args.json:
         raise UsageError("nothing to write", "Give -o report.html, --markdown FILE, --plots DIR or --json.")
     if args.format is not None and args.plots is None:
         raise UsageError("--format is for --plots, which is not given", "Give --plots DIR too.")
     if args.metric is not None and args.history is None:
         raise UsageError("--metric is for --history, which is not given", "Give --history PATH too.")
-    outputs = [path.resolve() for path in (args.out, args.markdown) if path is not None]
-    if len(set(outputs)) < len(outputs):
-        raise UsageError(f"{args.out} is to be both the page and its Markdown", "Give them two names.")
-    sources = {path.resolve() for path in args.sources}
-    for path in outputs:
-        if path in sources:
-            raise UsageError(f"{path.name} goes in and would be written over", "Give -o another name.")
 
 
 def _data(args: argparse.Namespace) -> ReportData:
@@ -88,6 +72,41 @@ def _data(args: argparse.Namespace) -> ReportData:
         return data
     histories, left_out = read_history(args.history, args.metric or "p50")
     return replace(data, histories=histories, notes=(*data.notes, *left_out))
+
+
+def _require_apart(args: argparse.Namespace, data: ReportData) -> None:
+    """Refuses to write over what was read, or to where a bundle that was read has its records."""
+    from edgewright.benchmarks.record import record_path
+    from edgewright.core.files import require_apart
+
+    beside = (record_path(path) for path in data.read if path.suffix != ".json")
+    outputs = {"-o": args.out, "--markdown": args.markdown, "--plots": args.plots}
+    require_apart(outputs, (*data.read, *beside, args.history))
+
+
+def _files(args: argparse.Namespace, data: ReportData) -> dict[Path, bytes]:
+    """What is to be written and where."""
+    from edgewright.benchmarks.report.files import plot_files
+    from edgewright.benchmarks.report.html import render_report
+    from edgewright.benchmarks.report.markdown import render_markdown
+    from edgewright.benchmarks.report.page import page_of
+
+    page = page_of(data)
+    found: dict[Path, bytes] = {}
+    if args.out is not None:
+        found[args.out] = render_report(data).encode("utf-8")
+    if args.markdown is not None:
+        found[args.markdown] = render_markdown(page).encode("utf-8")
+    if args.plots is not None:
+        found |= {args.plots / name: content for name, content in plot_files(page, args.format or "svg").items()}
+    return found
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotWriteError(f"cannot make {folder}: {error.strerror}", "Choose another folder.") from error
 
 
 def _document(data: ReportData) -> str:

@@ -124,6 +124,19 @@ def test_no_two_benchmarks_share_a_name() -> None:
     assert from_pytest_benchmark(parsed(to_pytest_benchmark([record_of([[1] * 20])]))).benchmarks[0].name == names[0]
 
 
+def test_models_of_one_name_are_told_apart_by_their_files() -> None:
+    records = [record_of([[ns] * 20], model="model") for ns in (100, 200, 300)]
+    told = to_pytest_benchmark(records, names=("digits", "faces", "model"))["benchmarks"]
+    swapped = to_pytest_benchmark(records[1::-1], names=("faces", "digits"))["benchmarks"]
+    ending = "model[native/onnxruntime-int8]"
+    names = [f"edgewright::digits::{ending}", f"edgewright::faces::{ending}", f"edgewright::{ending}"]
+    assert [one["fullname"] for one in told] == names
+    assert [one["fullname"] for one in swapped] == names[1::-1]  # whatever the order
+    assert {one["group"] for one in told} == {"model"}
+    with pytest.raises(ValueError, match="shorter"):
+        to_pytest_benchmark(records, names=("digits",))
+
+
 def test_raw_samples_stay_in_the_record() -> None:
     record = replace(record_of([[100] * 20]), side=(SideReading(1.0, 2000.0, None),))
     info = parsed(to_pytest_benchmark([record]))["benchmarks"][0]["extra_info"]["edgewright"]  # type: ignore[index]

@@ -70,6 +70,19 @@ def test_accuracies_of_two_data_sets_are_not_joined(tmp_path: Path, record: Make
     ]
 
 
+def test_other_inputs_are_another_line_where_they_matter(tmp_path: Path, record: Make) -> None:
+    history = open_history(tmp_path / "h")
+    for day, inputs in enumerate("ff99"):
+        one = record(day=day)
+        history.append(replace(one, protocol=replace(one.protocol, inputs_sha256=inputs * 64)).to_json(), "c")
+    assert [(one.basis, len(one.points)) for one in series_of(history, "p50").series] == [
+        ("inputs ffffffffffff", 2),
+        ("inputs 999999999999", 2),
+    ]
+    for metric in ("size", "load"):
+        assert [(one.basis, len(one.points)) for one in series_of(history, metric).series] == [("", 4)]
+
+
 def test_a_key_alone(tmp_path: Path, record: Make) -> None:
     history = open_history(tmp_path / "h")
     for model in ("one", "two"):
@@ -84,7 +97,7 @@ def test_what_has_no_point_is_said(tmp_path: Path, record: Make) -> None:
     history.append(replace(record(day=2), accuracy=None).to_json(), "v2")
     found = series_of(history, "accuracy")
     assert list(found.series) == []
-    assert list(found.left_out) == [
+    assert [str(one) for one in found.left_out] == [
         "net[native/onnxruntime-int8] 2 threads: v1: the record is invalid",
         "net[native/onnxruntime-int8] 2 threads: v2: the record has no accuracy",
     ]
@@ -107,16 +120,16 @@ def test_the_text_table(stepped: History) -> None:
 
 def test_names_cannot_break_a_table(tmp_path: Path, record: Make) -> None:
     history = open_history(tmp_path / "h")
-    history.append(record(model="a|b\n\x1b[31m<script>").to_json(), "x|y")
+    history.append(record(model="a|b\n\x1b[31m<script>").to_json(), "x|y @all http://e !")
     found = series_of(history, "p50")
     text = history_table(found)
     assert "\x1b" not in text
     assert len(text.splitlines()) == 3
     markdown = history_table(found, "markdown").splitlines()
     assert len(markdown) == 5
-    assert "x\\|y" in markdown[4]
-    assert "\\<script\\>" in markdown[0]
-    assert all(line.replace("\\|", "").count("|") == 6 for line in markdown[2:])
+    assert "x&#124;y &#64;<!-- -->all http&#58;//e &#33;" in markdown[4]
+    assert "&#60;script&#62;" in markdown[0]
+    assert all(line.count("|") == 6 for line in markdown[2:])
 
 
 def test_an_empty_history_says_so(tmp_path: Path) -> None:

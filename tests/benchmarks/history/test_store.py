@@ -104,6 +104,38 @@ def test_lines_are_told_apart_by_scenario_batch_and_rate(place: Path, record: Ma
     ]
 
 
+def test_models_of_one_name_are_told_apart_by_their_files(place: Path, record: Make) -> None:
+    """Every factory may call its model ``model``; entries from before names were kept go on as they were."""
+    for day, name in enumerate(("", "digits", "faces", "digits", "model")):
+        append_record_to_history(place, record(day=day, model="model"), f"c{day}", name=name)
+    history = open_history(place)
+    keys = history.keys()
+    found = {str(key): [point.commit for point in history.points("p50", key)] for key in keys}
+    ending = "[native/onnxruntime-int8] 2 threads"
+    assert {text: commits for text, commits in found.items() if "::" in text} == {
+        f"digits::model{ending}": ["c1", "c3"],
+        f"faces::model{ending}": ["c2"],
+    }
+    assert [key.name for key in keys] == ["", "digits", "faces", "model"]
+
+
+def test_a_files_name_cannot_break_a_line(place: Path, record: Make) -> None:
+    append_record_to_history(place, record(), "v1", name="a\n\u202e" + "x" * 300)
+    (key,) = open_history(place).keys()
+    assert key.name.startswith("a\\n\\u202exxx")
+    assert len(key.name) == 200
+
+
+def test_an_entry_without_a_name_is_read(tmp_path: Path, record: Make) -> None:
+    filled(tmp_path / "h", record())
+    (path,) = (tmp_path / "h").iterdir()
+    document = json.loads(path.read_text())
+    del document["name"]
+    path.write_text(json.dumps(document))
+    (key,) = open_history(tmp_path / "h").keys()
+    assert key.name == ""
+
+
 def test_a_baselines_runs_are_not_the_subjects(place: Path, record: Make) -> None:
     one = record()
     baseline = tuple(replace(run, arm="base", ns=tuple(10 * ns for ns in run.ns)) for run in one.runs)
@@ -246,9 +278,8 @@ def test_a_writer_that_died_before_its_first_row_is_no_damage(tmp_path: Path, re
     assert len(history.keys()) == 1
 
 
-def test_a_writer_that_dies_within_its_transaction_leaves_what_was(tmp_path: Path, record: Make) -> None:
-    path = tmp_path / "h.db"
-    filled(path, record())
+def killed_while_writing(path: Path) -> None:
+    """Leaves a database half written, with the journal that undoes it."""
     code = f"""
 import os, sqlite3
 database = sqlite3.connect({str(path)!r}, isolation_level=None)
@@ -260,10 +291,26 @@ for number in range(500):
 os.kill(os.getpid(), 9)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
-    assert path.with_name("h.db-journal").exists(), "it died with pages written"
+    assert path.with_name(f"{path.name}-journal").exists(), "it died with pages written"
+
+
+def test_a_writer_that_dies_within_its_transaction_leaves_what_was(tmp_path: Path, record: Make) -> None:
+    path = tmp_path / "h.db"
+    filled(path, record())
+    killed_while_writing(path)
+    check_history(path)  # as bench asks before it measures
     history = open_history(path)
     assert history.append(record(day=2).to_json(), "c1")
     assert [point.commit for point in history.points("p50", history.keys()[0])] == ["c0", "c1"]
+
+
+def test_who_only_reads_undoes_what_a_killed_writer_left(tmp_path: Path, record: Make) -> None:
+    path = tmp_path / "h.db"
+    filled(path, record())
+    killed_while_writing(path)
+    history = open_history(path)
+    assert [point.commit for point in history.points("p50", history.keys()[0])] == ["c0"]
+    assert not path.with_name("h.db-journal").exists()
 
 
 def test_a_held_database_can_be_tried_again(tmp_path: Path, record: Make, monkeypatch: pytest.MonkeyPatch) -> None:

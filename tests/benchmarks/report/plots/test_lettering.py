@@ -40,5 +40,12 @@ def test_wrapping_loses_no_word_that_has_room() -> None:
     assert len(wrapped(words, 120)) > 1
 
 
-def test_what_turns_the_writing_direction_is_replaced() -> None:
-    assert plain("a\u202eb\u2066c\x00d\te\n f") == "a\ufffdb\ufffdc\ufffdd e f"
+def test_what_is_invisible_is_spelt_out() -> None:
+    assert plain("a\u202eb\u2066c\x00d\te\n f") == r"a\u202eb\u2066c\x00d e f"
+    assert plain("a\u061cb\u200bc\u200dd\ufeff") == r"a\u061cb\u200bc\u200dd\ufeff"
+
+
+@given(ANY)
+def test_all_that_is_shown_is_visible_and_stays_as_it_is(words: str) -> None:
+    assert plain(words).isprintable()
+    assert plain(plain(words)) == plain(words)
