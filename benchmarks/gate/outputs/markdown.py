@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from edgewright.benchmarks.gate.findings import Finding, GateReport
 from edgewright.benchmarks.gate.outputs.text import LONGEST_TEXT, headline, one_line
-
-_PLAIN = frozenset(" %+-/=,.:;?()'\"")
-"""ASCII punctuation that means nothing inside a table's cell, where there are no brackets before a parenthesis; all
-other becomes a character reference."""
-_PINGS = frozenset("@#")
-"""What GitHub makes links of though it was a reference: an empty comment keeps it apart from what follows."""
-
-_BARE_LINK = re.compile(r"www\.|://", re.IGNORECASE)
-"""What GitHub makes a link of without any brackets."""
+from edgewright.core.markdown import escaped
 
 
 def to_markdown(report: GateReport) -> str:
@@ -38,22 +29,8 @@ def to_markdown(report: GateReport) -> str:
 
 
 def cell(text: str, longest: int = 200) -> str:
-    r"""Foreign text that stays text in Markdown: in a table's cell, a list, a comment.
-
-    A character reference can never be structure (CommonMark 0.31, section 2.5), and a table's row is split at bare
-    pipes alone.
-
-    >>> cell("a|b`c`<b>\n@all")
-    'a&#124;b&#96;c&#96;&#60;b&#62;&#92;n&#64;<!-- -->all'
-    """
-    escaped = "".join(_escaped(char) for char in one_line(text, longest))
-    return _BARE_LINK.sub(lambda link: link[0].replace(".", "&#46;").replace(":", "&#58;"), escaped)
-
-
-def _escaped(char: str) -> str:
-    if char.isascii() and not char.isalnum() and char not in _PLAIN:
-        return f"&#{ord(char)};" + ("<!-- -->" if char in _PINGS else "")
-    return char
+    """Foreign text of at most ``longest`` characters that stays text, as :func:`edgewright.core.markdown.escaped`."""
+    return escaped(one_line(text, longest))
 
 
 def _row(one: Finding) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -97,6 +97,31 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     with replacing(path) as file:
         file.write(data)
+
+
+def require_apart(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
+    """Lets through outputs that write over nothing that goes in, nor over one another.
+
+    Args:
+        outputs: files and folders to be written, by the option that names each; None is one that was not given.
+        inputs: files that are read, and folders that are read as one thing; None is nothing.
+
+    Raises:
+        UsageError: an output is an input, lies in a folder that is one, or is another output.
+    """
+    read = {path.resolve() for path in inputs if path is not None}
+    taken: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        whole = path.resolve()
+        found = next((one for one in (whole, *whole.parents) if one in read), None)
+        if found is not None:
+            what = path.name if found == whole else f"{path.name} lies in {found.name}, which"
+            raise UsageError(f"{what} goes in and would be written over", f"Give {option} another name.")
+        if whole in taken:
+            raise UsageError(f"{taken[whole]} and {option} are both {path}", "Give them two names.")
+        taken[whole] = option
 
 
 def _open_beside(path: Path) -> tuple[IO[bytes], str | None]:
