@@ -307,3 +307,14 @@ def test_the_installed_command_with_a_short_preset(run_cli: RunCli, make_bundle:
         "memory": "pass",
     }
     assert ET.parse(tmp_path / "gate.xml").getroot().get("tests") == "2"
+
+
+def test_no_output_is_written_over_what_goes_in(
+    make_bundle: MakeBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, base = (make_bundle(tmp_path / name) for name in ("new.ewb", "base.ewb"))
+    before = base.read_bytes()
+    for option, path in (("--junit", base), ("--markdown", tmp_path / "new.record.json"), ("--save-baseline", bundle)):
+        assert main(["gate", str(bundle), "--against", str(base), option, str(path)]) == 2
+        assert "would be written over" in capsys.readouterr().err
+    assert base.read_bytes() == before

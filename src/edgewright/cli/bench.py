@@ -115,15 +115,22 @@ def _check_places(args: argparse.Namespace) -> None:
     """Whether what is to be written can be, before anything is measured.
 
     Raises:
-        CannotWriteError, BadInputError: it cannot.
+        CannotWriteError, BadInputError, UsageError: it cannot, or would replace what is read.
     """
     from edgewright.benchmarks.record import read_document, record_path
+    from edgewright.core.files import require_apart
 
     if args.commit is not None and args.history is None and args.pytest_benchmark_json is None:
         raise UsageError("--commit names a measurement nobody keeps", "Add --history, or leave it out.")
     for path in args.bundles:
         read_document(record_path(path))
         _outputs.require_writable(record_path(path))
+    kept = [record_path(path) for path in args.bundles]
+    data = None if args.data is None else Path(args.data)
+    require_apart(
+        {"--pytest-benchmark-json": args.pytest_benchmark_json},
+        [*args.bundles, *kept, args.against, args.history, data],
+    )
     _outputs.require_writable(args.pytest_benchmark_json)
     if args.history is not None:
         from edgewright.benchmarks.history import check_history

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewright.cli import _console
+from edgewright.cli import _console, _outputs
 from edgewright.cli._progress import ProgressLine
-from edgewright.core.errors import CannotWriteError, EdgewrightError, ExitCode, UsageError
+from edgewright.core.errors import EdgewrightError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from edgewright.benchmarks.gate.findings import GateReport
@@ -54,14 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> ExitCode:
     """Prints the verdict, then a line per finding; exit 0 pass, 1 regressed, 75 inconclusive, 77 no target here."""
-    from edgewright.benchmarks.gate.baseline import require_place, save_baselines
+    from edgewright.benchmarks.gate.baseline import save_baselines
     from edgewright.benchmarks.gate.outputs.github import defused
     from edgewright.benchmarks.gate.session import run_gates
 
-    for path in (args.junit, args.markdown, args.save_baseline):
-        _check_writable(path)
-    if args.save_baseline is not None:
-        require_place(args.save_baseline)
+    _check_places(args)
     asked, notes = _asked(args)
     notes += _unused_baseline(asked.gates, args)
     gates = [_overridden(gate, args) for gate in asked.gates]
@@ -185,14 +182,26 @@ def _check_asked(gates: Sequence[Gate], args: argparse.Namespace) -> None:
         )
 
 
-def _check_writable(path: Path | None) -> None:
-    """Before any long work."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise CannotWriteError(f"{path} is a folder", "Give a file.")
-    if not os.access(path.parent, os.W_OK):
-        raise CannotWriteError(f"cannot write {path}: no such folder, or no permission", "Give another file.")
+def _check_places(args: argparse.Namespace) -> None:
+    """Before any long work.
+
+    Raises:
+        CannotWriteError, BadInputError, UsageError: what is to be written cannot be, or would replace what is read.
+    """
+    from edgewright.benchmarks.gate.baseline import require_place
+    from edgewright.benchmarks.record import record_path
+    from edgewright.core.files import require_apart
+
+    outputs = {"--junit": args.junit, "--markdown": args.markdown, "--save-baseline": args.save_baseline}
+    for path in outputs.values():
+        _outputs.require_writable(path)
+    named = [path for path in (*args.bundles, *(args.against or ())) if not path.is_dir()]
+    data = None if args.data is None else Path(args.data)
+    require_apart(outputs, [*named, *map(record_path, named), args.limits, data])
+    # A file of baselines may be read and saved back: its entries are replaced one by one.
+    require_apart({**outputs, "--save-baseline": None}, [args.baseline])
+    if args.save_baseline is not None:
+        require_place(args.save_baseline)
 
 
 def _append_records(outcome: Outcome) -> list[str]:
