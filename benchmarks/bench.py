@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from edgewright.backends import Artifact, open_isolated
 from edgewright.benchmarks.accuracy import Score, score
 from edgewright.benchmarks.harness.machine import disturbances, this_machine
-from edgewright.benchmarks.harness.measuring import Measured, Question, measure
+from edgewright.benchmarks.harness.measuring import Question
 from edgewright.benchmarks.harness.protocol import Protocol, protocol_named
+from edgewright.benchmarks.harness.session import Measured, measure
 from edgewright.benchmarks.harness.timing_lock import timing_lock
 from edgewright.benchmarks.preparing import Judging, dataset_for, few_inputs, inputs_of, judging, prepare
 from edgewright.benchmarks.record import AccuracyFound, Record, Status
@@ -99,7 +100,8 @@ def bench_whole(
         with timing_lock(ready.device, log):
             shaky = disturbances(machine, ready.target.threads)
             measured = measure(question, folder, memory_processes)
-        found = score_here(artifact, ready.target.threads, judge)
+            # Under the lock too: a whole data set on all threads is what another's timing must not run beside.
+            found = score_here(artifact, ready.target.threads, judge)
     warmth = measured.warmth
     cpus = measured.cpus
     used = protocol_used(protocol, warmth, measured.runs, samples, source, pinned=cpus is not None, cpus=cpus)

@@ -18,25 +18,31 @@ from edgewright.benchmarks.harness._subject import Plan, Subject, peak_memory
 from edgewright.benchmarks.harness.protocol import BATCH_BELOW_NS, HUNDRED
 from edgewright.benchmarks.harness.scenarios import arrivals, is_cut
 
-_PROBING_RUNS = 7
+_PROBING_RUNS, _PROBING_SECONDS = 7, 5.0
 _CLOCKS_EVERY_NS = 1_000_000_000
 _SPIN_NS = 2_000_000
 """So long before an arrival the loop stops sleeping: no wake-up of the system may make a sample late."""
 
 
 def warm_up_here(plan: str) -> dict[str, object]:
-    """How many inferences make the engine warm, and whether it ever was; see :class:`WarmUp`."""
+    """How many inferences make the engine warm, and whether it ever was; see :class:`WarmUp`.
+
+    The length of an inference alone, where finding that out would take more than the plan's seconds, unless they are 0:
+    whoever waits knows then for how long.
+    """
     told = Plan.read(plan)
     rule = told.warm_up
     subject = Subject(told)
-    typical = statistics.median(subject.timed(1)[0] for _ in range(_PROBING_RUNS))
+    typical = _typical_ns(subject)
+    if 0 < told.seconds < rule.longest(typical):
+        return {"typical_ns": typical}
     inner = 1 if typical >= BATCH_BELOW_NS else batch_size(typical, len(subject.samples))
     series = Series(told.windows, inner)
     begin = time.perf_counter_ns()
     steady, seconds = False, 0.0
     gc.collect()
     gc.disable()
-    while not steady and seconds < rule.most_seconds:
+    while not steady and (seconds < rule.most_seconds or len(series.times) * inner < rule.least_inferences):
         full = series.add(subject.timed(inner)[0])
         seconds = (time.perf_counter_ns() - begin) / 1e9
         enough = seconds >= rule.least_seconds and len(series.times) * inner >= rule.least_inferences
@@ -44,13 +50,16 @@ def warm_up_here(plan: str) -> dict[str, object]:
     taken = len(series.times) * inner
     if not steady:
         taken = max(rule.least_inferences, round(taken * min(1.0, rule.unsteady_seconds / seconds)))
+    ratio, unasked = repeat_ratio(subject, inner, typical)
     return {
+        "typical_ns": typical,
         "inferences": taken,
         "steady": steady,
         "seconds": seconds,
         "inner": inner,
         "window_medians": series.medians,
-        "repeat_ratio": repeat_ratio(subject, inner),
+        "repeat_ratio": ratio,
+        "repeat_unasked": unasked,
         "scrubbed": subject.scrubbed,
     }
 
@@ -116,9 +125,23 @@ def energy_here(plan: str) -> dict[str, object]:
     return {"inferences": inferences, "began_ns": began, "ended_ns": ended}
 
 
+def _typical_ns(subject: Subject) -> float:
+    """The median of a few inferences; of a slow engine, of as many as fit a few seconds, and of one at least."""
+    times: list[int] = []
+    begin = time.perf_counter_ns()
+    while not times or (len(times) < _PROBING_RUNS and time.perf_counter_ns() - begin < _PROBING_SECONDS * 1e9):
+        times.append(subject.timed(1)[0])
+    return statistics.median(times)
+
+
 def _warm(subject: Subject, told: Plan) -> None:
-    for _ in range(-(-told.warm_up_inferences // told.inner)):
+    """The count that was found; beyond what this engine needs itself, for the rule's ``shared_seconds`` at most."""
+    done, begin = 0, time.perf_counter_ns()
+    while done < told.warm_up_inferences:
+        if done >= told.warm_up_needed and time.perf_counter_ns() - begin >= told.warm_up.shared_seconds * 1e9:
+            return
         subject.timed(told.inner)
+        done += told.inner
 
 
 def _back_to_back(subject: Subject, told: Plan, kept: Kept, clocks: Clocks) -> Mapping[str, object]:

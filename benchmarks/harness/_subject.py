@@ -15,7 +15,7 @@ from edgewright.core.bundle.golden import read_samples
 from edgewright.core.errors import EngineError
 from edgewright.core.tensors import Feeds, Outputs
 
-_SCRUBBED = (
+SCRUBBED = (
     *("OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_", "TBB_", "OV_", "OPENVINO_", "ORT_", "ONNXRUNTIME_"),
     *("BLIS_", "VECLIB_", "NUMEXPR_", "CUDA_LAUNCH", "NVIDIA_TF32"),
 )
@@ -37,6 +37,8 @@ class Plan:
     inner: int = 1
     """Inferences timed together."""
     warm_up_inferences: int = 0
+    warm_up_needed: int = 0
+    """How many of those this engine needs itself; the others may be cut short."""
     inferences: int = 0
     seconds: float = 0.0
     gpu: bool = False
@@ -113,7 +115,7 @@ class Subject:
 
 def scrub_environment() -> list[str]:
     """Removes the variables that change what engines do, before one is loaded; gives their names."""
-    names = sorted(name for name in os.environ if name.startswith(_SCRUBBED))
+    names = sorted(name for name in os.environ if name.startswith(SCRUBBED))
     for name in names:
         del os.environ[name]
     return names

@@ -26,6 +26,7 @@ _HIGH_LOAD = 0.25
 _START_ONLY = ("LD_PRELOAD", "LD_LIBRARY_PATH", "GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_CONF")
 """Variables that act when a process starts: they are named, since the child cannot undo them."""
 _CPU = Path("/sys/devices/system/cpu")
+_STAT = Path("/proc/stat")
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,13 @@ class Pressure:
     stolen_ticks: int
     all_ticks: int
     throttled: int
+    idle_ticks: int = 0
+    """Of ``all_ticks``, those in which cores had nothing to do."""
 
     def stolen_since(self, earlier: Pressure) -> float:
-        """The share of the machine's processor time that its hypervisor gave to others."""
-        return (self.stolen_ticks - earlier.stolen_ticks) / max(self.all_ticks - earlier.all_ticks, 1)
+        """The share of the time in which cores had work that the hypervisor gave to others."""
+        wanted = (self.all_ticks - self.idle_ticks) - (earlier.all_ticks - earlier.idle_ticks)
+        return (self.stolen_ticks - earlier.stolen_ticks) / max(wanted, 1)
 
 
 def this_machine() -> Machine:
@@ -83,17 +87,29 @@ def this_machine() -> Machine:
     )
 
 
-def pressure() -> Pressure:
-    """The counters now; zeros where the system keeps none."""
-    # Columns of the first line (proc(5)): user nice system idle iowait irq softirq steal guest guest_nice; guest time
-    # is part of user time already.
-    columns = [int(text) for text in _text(Path("/proc/stat")).partition("\n")[0].split()[1:]]
-    stolen = columns[7] if len(columns) > 7 else 0
+def pressure(cpus: Sequence[int] | None = None) -> Pressure:
+    """The counters now; zeros where the system keeps none.
+
+    Args:
+        cpus: the cores whose time counts; None for all.
+    """
+    rows: dict[str, list[int]] = {}
+    for line in _text(_STAT).splitlines():
+        name, *columns = line.split()
+        if name.startswith("cpu"):
+            rows[name] = [int(text) for text in columns]
+    found = [] if cpus is None else [rows[name] for cpu in cpus if (name := f"cpu{cpu}") in rows]
+    if not found:
+        found = [rows["cpu"]] if "cpu" in rows else []
+    # Columns (proc(5)): user nice system idle iowait irq softirq steal guest guest_nice; guest time is part of user
+    # time already.
+    everything = sum(sum(columns[:8]) for columns in found)
+    idle, stolen = sum(sum(columns[3:5]) for columns in found), sum(sum(columns[7:8]) for columns in found)
     throttled = 0
     for path in _CPU.glob("cpu*/thermal_throttle/*_throttle_count"):
         with contextlib.suppress(ValueError):
             throttled += int(_text(path))
-    return Pressure(stolen, sum(columns[:8]), throttled)
+    return Pressure(stolen, everything, throttled, idle)
 
 
 def disturbances(machine: Machine, threads: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Gate-grade measurement of one engine: warm-up found once, then runs in fresh processes, then memory in its own."""
+"""The processes of one engine's gate-grade measurement: warm-up found once, fresh runs, memory and energy apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -23,11 +23,13 @@ from edgewright.benchmarks.harness.protocol import (
     HUNDRED,
     MOST_ATTEMPTS,
     REPEAT_LIMIT,
+    REPEAT_SECONDS,
     Protocol,
+    WarmUp,
 )
 from edgewright.benchmarks.harness.scenarios import batched
 from edgewright.benchmarks.harness.side import SideSeries
-from edgewright.benchmarks.readings import NO_ENERGY, Energy, SideReading
+from edgewright.benchmarks.readings import Energy
 from edgewright.benchmarks.record import Memory, Run, SampleKind, VoidedRun
 from edgewright.core.bundle.golden import write_samples
 from edgewright.core.tensors import Feeds, Outputs, TensorSpec
@@ -62,6 +64,8 @@ class Question:
     is found."""
     memory_bytes: int | None = None
     """What a child may allocate; None is nine tenths of what is free."""
+    subject: str = ""
+    """What lines of the log call it, where several are measured side by side."""
     progress: Callable[[str, float], None] = lambda _what, _share: None
     log: Callable[[str], None] = lambda _line: None
 
@@ -81,6 +85,8 @@ class Warmth:
     """Samples that arrive in a second, the same for every run; None where none arrive."""
     batch: int = 1
     """Samples in one inference."""
+    needed: int | None = None
+    """How many of ``inferences`` it needs itself, where they are an engine's that it is compared with; None is all."""
 
     @property
     def sample_kind(self) -> SampleKind:
@@ -95,59 +101,10 @@ class Warmth:
         pace = self.median_ns / 1e9 / self.batch
         return pace if self.rate_per_s is None else max(pace, 1 / self.rate_per_s)
 
-
-@dataclass(frozen=True)
-class Measured:
-    """Raw results."""
-
-    warmth: Warmth
-    runs: tuple[Run, ...]
-    voided: tuple[VoidedRun, ...]
-    memory: Memory
-    cpus: tuple[int, ...] | None
-    problems: tuple[str, ...] = field(default=())
-    """What makes the figures wrong rather than shaky: audits that failed."""
-    side: tuple[SideReading, ...] = ()
-    energy: Energy = NO_ENERGY
-    notes: tuple[str, ...] = ()
-    """What was not done as it was asked for, and why."""
-
-
-def measure(question: Question, folder: Path, memory_processes: int = 1) -> Measured:
-    """Measures by the protocol; the caller holds the timing lock.
-
-    Args:
-        question: what is asked.
-        folder: an empty one for files the children read.
-        memory_processes: how many processes memory is the median of.
-
-    Raises:
-        EngineError: the engine cannot be opened, or crashes, hangs or runs out of memory.
-    """
-    with SideSeries(choose_cpus(question.threads)) as side:
-        children = Children(question, folder, side=side)
-        question.progress("warming up", 0.0)
-        warmth = children.warm_up()
-        count = question.protocol.preset.runs_for(warmth.pace_s)
-        runs = []
-        for order in range(count):
-            question.progress(f"run {order + 1} of {count}", (order + 1) / (count + 3))
-            runs.append(children.run(order, warmth))
-        question.progress("memory", (count + 1) / (count + 3))
-        memory = children.memory(warmth, memory_processes)
-        question.progress("energy", (count + 2) / (count + 3))
-        energy = children.energy(warmth)
-    return Measured(
-        warmth=warmth,
-        runs=tuple(runs),
-        voided=tuple(children.voided),
-        memory=memory,
-        cpus=children.plan.cpus,
-        problems=problems_of(warmth, runs, question.tolerance),
-        side=side.readings,
-        energy=energy,
-        notes=children.notes,
-    )
+    def expected(self, rule: WarmUp) -> int:
+        """About how many inferences a run warms up for; see :class:`WarmUp`."""
+        needed = self.inferences if self.needed is None else self.needed
+        return min(self.inferences, max(needed, round(rule.shared_seconds * 1e9 / self.median_ns)))
 
 
 def digest_of_samples(samples: Sequence[Feeds]) -> str:
@@ -177,12 +134,13 @@ class Children:
         self.voided: list[VoidedRun] = []
         artifact, expected, size = question.artifact, question.expected, question.protocol.scenario.batch
         samples, unbatched = batched(question.samples, (*artifact.inputs, *artifact.outputs), size)
-        self.notes = (unbatched,) if unbatched else ()
+        self.notes: tuple[str, ...] = (unbatched,) if unbatched else ()
+        """What was not done as it was asked for, and why."""
         self._batch = 1 if unbatched else size
         if self._batch > 1:
             expected = None  # one that scales integers by what it sees answers to a batch a little differently
         if unbatched:
-            question.log(unbatched)
+            self._say(unbatched)
         self.plan = Plan(
             artifact=cast("dict[str, object]", artifact.to_json()),
             samples=self._written("samples.npz", samples, artifact.inputs),
@@ -197,13 +155,21 @@ class Children:
         )
 
     def warm_up(self) -> Warmth:
-        """Finds out how long warming takes."""
-        answer = self._ask("warm_up_here", self.plan, self.plan.warm_up.most_seconds * 2)
-        medians = cast("list[float]", answer["window_medians"])
-        taken, seconds = cast("int", answer["inferences"]), cast("float", answer["seconds"])
+        """Finds out how long warming takes; what its audit left out is in ``notes`` then."""
+        rule = self.plan.warm_up
+        allowed = rule.most_seconds + MOST_ATTEMPTS * REPEAT_SECONDS
+        answer = self._ask("warm_up_here", replace(self.plan, seconds=rule.most_seconds), allowed)
+        typical_ns = cast("float", answer["typical_ns"])
+        if "inferences" not in answer:
+            self._say(f"an inference takes about {typical_ns / 1e9:.2g} s: to warm up takes a while")
+            answer = self._ask("warm_up_here", self.plan, _PATIENCE * rule.longest(typical_ns) + allowed)
+        medians, seconds = cast("list[float]", answer["window_medians"]), cast("float", answer["seconds"])
         if not answer["steady"]:
-            self.question.log(f"unsteady: the times did not settle within {seconds:.0f} s of warming up")
-        median_ns = statistics.median(medians) if medians else seconds * 1e9 / max(taken, 1)
+            self._say(f"unsteady: the times did not settle within {seconds:.0f} s of warming up")
+        unasked = cast("str", answer["repeat_unasked"])
+        self.notes += (unasked,) if unasked else ()
+        median_ns = statistics.median(medians) if medians else typical_ns
+        taken = cast("int", answer["inferences"])
         rate_per_s = self.question.protocol.scenario.rate_for(median_ns)
         return Warmth(
             inferences=taken,
@@ -215,17 +181,20 @@ class Children:
             scrubbed=tuple(cast("list[str]", answer["scrubbed"])),
             rate_per_s=rate_per_s,
             batch=self._batch,
+            needed=taken,
         )
 
     def run(self, order: int, warmth: Warmth) -> Run:
-        """One run, made again while something outside voids it."""
-        for _ in range(MOST_ATTEMPTS - 1):
+        """One run, made again while something outside voids it; what did is in ``voided``, of a kept one too."""
+        for attempt in range(1, MOST_ATTEMPTS + 1):
             run, reason = self.attempt(order, warmth)
             if reason is None:
-                return run
-            self.voided.append(VoidedRun(order, reason))
-            self.question.log(f"run {order + 1} is void and made again: {reason}")
-        return self.attempt(order, warmth)[0]
+                break
+            last = attempt == MOST_ATTEMPTS
+            self.voided.append(VoidedRun(order, f"{reason} (kept: third attempt)" if last else reason))
+            what = "is disturbed and kept, the third attempt" if last else "is void and made again"
+            self._say(f"run {order + 1} {what}: {reason}")
+        return run
 
     def attempt(self, order: int, warmth: Warmth, schedule: int | None = None) -> tuple[Run, str | None]:
         """One run, and what from outside voids it; None where nothing does.
@@ -244,11 +213,11 @@ class Children:
             rate_per_s=warmth.rate_per_s,
             seed=(protocol.scenario.seed, order if schedule is None else schedule),
         )
-        expected_s = _expected_seconds(warmth, plan.warm_up_inferences + plan.inferences, plan.seconds)
-        before = pressure()
+        expected_s = _expected_seconds(warmth, warmth.expected(plan.warm_up) + plan.inferences, plan.seconds)
+        before = pressure(plan.cpus)
         with contextlib.nullcontext() if self._side is None else self._side.during(self.arm, order):
             answer = self._ask("run_here", plan, expected_s)
-        after = pressure()
+        after = pressure(plan.cpus)
         reason = void_reason(before, after) or held_back(clocks_of(answer))
         if reason is None and self._side is not None:
             reason = self._side.clock_fell(cast("int", answer["began_ns"]), cast("int", answer["ended_ns"]))
@@ -258,8 +227,10 @@ class Children:
 
     def memory(self, warmth: Warmth, processes: int = 1) -> Memory:
         """Peak memory, in so many fresh processes that time nothing: the median of each figure."""
+        # The right answers are known of one arm and not of the other, and would count as its engine's memory.
+        plan = replace(self.plan, expected=None)
         expected_s = _expected_seconds(warmth, HUNDRED, 0.0)
-        return memory_of([self._ask("memory_here", self.plan, expected_s) for _ in range(processes)])
+        return memory_of([self._ask("memory_here", plan, expected_s) for _ in range(processes)])
 
     def energy(self, warmth: Warmth, counter: Counter | None = None) -> Energy:
         """Joules per sample, without a pause in a process of its own, after the idle machine's; or why there are none.
@@ -276,17 +247,24 @@ class Children:
             counter, missing = find_counter(gpu=self.question.gpu, nvml=this_gpu())
         if counter is None:
             return Energy(reason=missing)
-        plan = replace(self._warmed(warmth), seconds=ENERGY_SECONDS)
+        plan = replace(self._warmed(warmth), seconds=ENERGY_SECONDS, expected=None)
+        expected_s = _expected_seconds(warmth, warmth.expected(plan.warm_up), plan.seconds)
 
         def work() -> tuple[int, int, int]:
-            answer = self._ask("energy_here", plan, _expected_seconds(warmth, plan.warm_up_inferences, plan.seconds))
+            answer = self._ask("energy_here", plan, expected_s)
             began, ended, inferences = (cast("int", answer[key]) for key in ("began_ns", "ended_ns", "inferences"))
             return began, ended, inferences * self._batch
 
         return measure_energy(counter, work)
 
     def _warmed(self, warmth: Warmth) -> Plan:
-        return replace(self.plan, inner=warmth.inner, warm_up_inferences=warmth.inferences)
+        needed = warmth.inferences if warmth.needed is None else warmth.needed
+        return replace(self.plan, inner=warmth.inner, warm_up_inferences=warmth.inferences, warm_up_needed=needed)
+
+    def _say(self, line: str) -> None:
+        """One line of the log, with whose it is where there are several."""
+        whose = (self.question.subject, "" if self.arm == ARM else self.arm)
+        self.question.log(": ".join(part for part in (*whose, line) if part))
 
     def _written(self, name: str, samples: Sequence[Feeds], specs: tuple[TensorSpec, ...]) -> str:
         path = self.folder / f"{self.arm}-{name}"

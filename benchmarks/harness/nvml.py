@@ -19,7 +19,7 @@ CLOCK_DROP_LIMIT = 0.05
 """A run is void when the SM clock falls by more than this share of what it was when the run began, warm."""
 
 _CLOCK_SM, _CLOCK_MEMORY, _TEMPERATURE_GPU = 1, 2, 0
-_TEXT_BYTES = 96
+_TEXT_BYTES, _ADDRESS_BYTES = 96, 32
 
 REASONS: Mapping[int, str] = MappingProxyType(
     {
@@ -82,12 +82,20 @@ class Nvml:
 
     Args:
         library: a loaded one; None loads the system's.
-        visible: the value of ``CUDA_VISIBLE_DEVICES``: its first entry, an index or a UUID, is the GPU.
+        visible: the value of ``CUDA_VISIBLE_DEVICES``: its first entry, an index or a UUID, is the GPU. None where it
+            is not set; one without entries hides every GPU.
+        first_of_cuda: gives the PCI address of the GPU that CUDA has first. It is asked where there are several and an
+            index is all that is known: CUDA counts the fastest first, NVML by address.
     """
 
-    def __init__(self, library: Library | None = None, visible: str | None = None) -> None:
-        self._library = _load() if library is None else library
-        self._device = None if self._library is None else self._find((visible or "").split(",")[0].strip())
+    def __init__(
+        self,
+        library: Library | None = None,
+        visible: str | None = None,
+        first_of_cuda: Callable[[], bytes | None] = lambda: None,
+    ) -> None:
+        self._library = _load("libnvidia-ml.so.1") if library is None else library
+        self._device = None if self._library is None else self._find(visible, first_of_cuda)
 
     def gpu(self) -> Gpu | None:
         """Name, driver and limits; None where there is no GPU."""
@@ -121,14 +129,20 @@ class Nvml:
         said = self._device and self._call("nvmlDeviceGetTotalEnergyConsumption", self._device, ctypes.byref(value))
         return value.value if said else None
 
-    def _find(self, visible: str) -> ctypes.c_void_p | None:
-        if not self._call("nvmlInit_v2"):
+    def _find(self, visible: str | None, first_of_cuda: Callable[[], bytes | None]) -> ctypes.c_void_p | None:
+        entry = "0" if visible is None else visible.split(",")[0].strip()
+        if not entry or not self._call("nvmlInit_v2"):
             return None
-        device = ctypes.c_void_p()
-        if visible and not visible.isdigit():
-            found = self._call("nvmlDeviceGetHandleByUUID", visible.encode(), ctypes.byref(device))
+        device, count = ctypes.c_void_p(), ctypes.c_uint()
+        if not entry.isdigit():
+            found = self._call("nvmlDeviceGetHandleByUUID", entry.encode(), ctypes.byref(device))
+            return device if found else None
+        several = self._call("nvmlDeviceGetCount_v2", ctypes.byref(count)) and count.value > 1
+        address = first_of_cuda() if several else None
+        if address is not None:
+            found = self._call("nvmlDeviceGetHandleByPciBusId_v2", address, ctypes.byref(device))
         else:
-            found = self._call("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(int(visible or 0)), ctypes.byref(device))
+            found = self._call("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(int(entry)), ctypes.byref(device))
         return device if found else None
 
     def _call(self, name: str, *arguments: object) -> bool:
@@ -165,7 +179,7 @@ class Nvml:
 @cache
 def this_gpu() -> Nvml:
     """The GPU that CUDA uses in this process and its children; opened once."""
-    return Nvml(visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return Nvml(visible=os.environ.get("CUDA_VISIBLE_DEVICES"), first_of_cuda=_first_of_cuda)
 
 
 def reading_of(row: Mapping[str, object]) -> Clocks:
@@ -196,8 +210,16 @@ def held_back(readings: Sequence[Clocks]) -> str | None:
     return None
 
 
-def _load() -> Library | None:
+def _first_of_cuda() -> bytes | None:
+    """By CUDA's own driver, which heeds what is set of visibility and order; no context is made on the GPU."""
+    driver, device, text = _load("libcuda.so.1"), ctypes.c_int(), ctypes.create_string_buffer(_ADDRESS_BYTES)
+    if driver is None or driver.cuInit(0) != 0 or driver.cuDeviceGet(ctypes.byref(device), 0) != 0:
+        return None
+    return text.value if driver.cuDeviceGetPCIBusId(text, _ADDRESS_BYTES, device) == 0 else None
+
+
+def _load(name: str) -> Library | None:
     try:
-        return cast("Library", ctypes.CDLL("libnvidia-ml.so.1"))
+        return cast("Library", ctypes.CDLL(name))
     except OSError:
         return None

@@ -19,9 +19,11 @@ BATCH_NS = 1_000_000
 DRIFT_LIMIT = 0.02
 """A run whose window medians change by more than this share from end to end carries the flag ``drift``."""
 STOLEN_LIMIT = 0.02
-"""A run is void when the hypervisor took more than this share of the machine's processor time during it."""
+"""A run is void when the hypervisor took more than this share of the time in which its cores had work."""
 REPEAT_LIMIT = 0.90
 """One sample repeated must take at least this share of the time of distinct ones; less smells of a cache."""
+REPEAT_SECONDS = 10.0
+"""About how long that may take, once; a model for which it would take longer is not asked."""
 MOST_ATTEMPTS = 3
 """How often a run is made before what disturbs it is accepted and flagged."""
 HUNDRED = 100
@@ -101,8 +103,9 @@ class WarmUp:
     """When an engine is warm: the last ``windows`` medians span less than ``span`` and their trend is below ``trend``.
 
     Found once per bundle and target; the count is then frozen for all runs. A machine that is not steady after
-    ``most_seconds`` is not warming up but disturbed: the status is ``unsteady`` and each run warms for
-    ``unsteady_seconds``.
+    ``most_seconds``, or ``least_inferences`` of a model for which they take longer, is not warming up but disturbed:
+    the status is ``unsteady`` and each run warms for ``unsteady_seconds``. Where a run is told the larger count of an
+    engine that it is compared with, it stops after ``shared_seconds``, though never short of its own count.
     """
 
     windows: int = 5
@@ -112,6 +115,11 @@ class WarmUp:
     least_seconds: float = 1.0
     most_seconds: float = 30.0
     unsteady_seconds: float = 3.0
+    shared_seconds: float = 10.0
+
+    def longest(self, inference_ns: float) -> float:
+        """Seconds after which an engine of that speed has had its chance to settle."""
+        return max(self.most_seconds, self.least_inferences * inference_ns / 1e9)
 
 
 @dataclass(frozen=True)

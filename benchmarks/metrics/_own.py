@@ -121,7 +121,16 @@ class _Own(Metric):
             return None
         with blaming_user(f"per_sample of metric {self.name}"):
             scores = function()
-            return None if scores is None else np.asarray(scores, np.float64).reshape(-1)
+            if scores is None:
+                return None
+            found = np.asarray(scores, np.float64).reshape(-1)
+        wrong = np.flatnonzero(~np.isfinite(found))
+        if len(wrong):
+            raise UsageError(
+                f"metric {self.name} gave {found[wrong[0]]} as score {wrong[0] + 1} of {len(found)}",
+                "Return a finite number for every sample.",
+            )
+        return found
 
 
 def _compared(name: str, made: object) -> Literal["labels", "original"]:

@@ -128,6 +128,16 @@ def raises(outputs, label):
 def wrong():
     return 3
 
+class Scores(Factory):
+    compares_to = "labels"
+    def __init__(self, scores=(0.5, float("nan"))):
+        super().__init__()
+        self.scores = scores
+    def update(self, outputs, label):
+        pass
+    def per_sample(self):
+        return self.scores
+
 def three(a, b, c):
     return 0.0
 """
@@ -162,7 +172,13 @@ def test_a_decode_serves_both_sides(own: str, labelled: DataSet) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("nan", "gave nan"), ("raises", "KeyError: 'nope'"), ("wrong", "int without update"), ("three", "takes 3 arg")],
+    [
+        ("nan", "gave nan"),
+        ("raises", "KeyError: 'nope'"),
+        ("wrong", "int without update"),
+        ("three", "takes 3 arg"),
+        ("Scores", "gave nan as score 2 of 2"),
+    ],
 )
 def test_mistakes_of_ones_own(own: str, labelled: DataSet, name: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):

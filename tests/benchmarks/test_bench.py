@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from edgewright.backends import Artifact
 from edgewright.benchmarks import bench
+from edgewright.benchmarks.accuracy import Score
 from edgewright.benchmarks.bench import bench_bundle
 from edgewright.benchmarks.harness.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.preparing import Judging
 from edgewright.benchmarks.record import Run
 from edgewright.benchmarks.summary import confidence_95, summarise
 from edgewright.core.bundle import Bundle
@@ -37,8 +41,22 @@ def labelled(mlp_feeds: list[Feeds], tmp_path: Path) -> Path:
     return path
 
 
-def test_a_bundle_becomes_a_record(mlp_bundle: MakeBundle, labelled: Path) -> None:
+def test_a_bundle_becomes_a_record(mlp_bundle: MakeBundle, labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = mlp_bundle()
+    held, scored = [False], bench.score_here
+
+    @contextlib.contextmanager
+    def lock(_device: str, _log: object) -> Iterator[None]:
+        held[0] = True
+        yield
+        held[0] = False
+
+    def score_here(artifact: Artifact, threads: int, judge: Judging) -> Score | None:
+        assert held[0]  # a whole data set on all cores is noise to whoever times beside it
+        return scored(artifact, threads, judge)
+
+    monkeypatch.setattr(bench, "timing_lock", lock)
+    monkeypatch.setattr(bench, "score_here", score_here)
     steps: list[float] = []
     record = bench_bundle(
         bundle, TINY, threads=1, data=str(labelled), progress=lambda _what, share: steps.append(share)

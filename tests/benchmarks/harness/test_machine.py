@@ -35,6 +35,27 @@ def test_stolen_time_is_a_share_of_all_time() -> None:
     assert 0 <= now.stolen_ticks <= now.all_ticks
 
 
+def test_stolen_time_is_of_the_cores_that_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Core 1 worked and lost 5 of 105 ticks; three idle cores must not make a little of it."""
+    stat = tmp_path / "stat"
+    monkeypatch.setattr(own, "_STAT", stat)
+
+    def rows(user: int, idle: int, stolen: int) -> str:
+        cores = [(0, idle, 0), (user, 0, stolen), (0, idle, 0), (0, idle, 0)]
+        total = tuple(sum(one) for one in zip(*cores, strict=True))
+        names = ["cpu", *(f"cpu{number}" for number in range(4))]
+        values = zip(names, [total, *cores], strict=True)
+        return "".join(f"{name} {u} 0 0 {i} 7 0 0 {s} 0 0\n" for name, (u, i, s) in values) + "intr 1 2\n"
+
+    stat.write_text(rows(1000, 5000, 10))
+    before = {cpus: pressure(cpus) for cpus in ((1,), (0, 1), (0,), None, (9,))}
+    stat.write_text(rows(1100, 5105, 15))
+    shares = {cpus: pressure(cpus).stolen_since(earlier) for cpus, earlier in before.items()}
+    for cpus in ((1,), (0, 1), None, (9,)):  # a core that is not listed says nothing: all are looked at
+        assert shares[cpus] == pytest.approx(5 / 105)
+    assert shares[(0,)] == 0.0
+
+
 def test_disturbances_name_what_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLIBC_TUNABLES", "x")
     monkeypatch.setattr(os, "getloadavg", lambda: (7.5, 0, 0))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 
 from edgewright.backends import Artifact
 from edgewright.benchmarks.harness import measuring, protocol
+from edgewright.benchmarks.harness._subject import Plan
+from edgewright.benchmarks.harness.energy import Sensors
 from edgewright.benchmarks.harness.machine import Pressure
-from edgewright.benchmarks.harness.measuring import Children, Measured, Question, Warmth, digest_of_samples, measure
+from edgewright.benchmarks.harness.measuring import Children, Question, Warmth, digest_of_samples
 from edgewright.benchmarks.harness.protocol import Preset, Protocol, WarmUp, Windows
+from edgewright.benchmarks.harness.session import Measured, measure
 from edgewright.benchmarks.harness.side import SideSeries
 from edgewright.benchmarks.record import Memory
 from edgewright.core.errors import EngineError
@@ -26,7 +30,7 @@ TINY = Protocol(Preset("tiny", 64, 0.1, 2), Windows(5, 0.01, 0.5), WARM)
 @pytest.fixture(autouse=True)
 def undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other guests of this machine do not void what a test asks for."""
-    monkeypatch.setattr(measuring, "pressure", lambda: Pressure(0, 0, 0))
+    monkeypatch.setattr(measuring, "pressure", lambda _cpus: Pressure(0, 0, 0))
 
 
 @pytest.fixture
@@ -123,7 +127,7 @@ def test_an_attempt_tells_what_voids_it_and_leaves_what_to_do_to_others(
     paced: Paced, paced_feeds: list[Feeds], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = iter([Pressure(0, 100, 5), Pressure(0, 200, 6), Pressure(0, 300, 6), Pressure(0, 400, 6)])
-    monkeypatch.setattr(measuring, "pressure", lambda: next(counted))
+    monkeypatch.setattr(measuring, "pressure", lambda _cpus: next(counted))
     children = Children(Question(paced(us=300), paced_feeds, None, 1e-3, 1, TINY), tmp_path)
     warmth = Warmth(5, True, 1, 3e5, None, ())
     run, reason = children.attempt(4, warmth)
@@ -161,6 +165,68 @@ def test_a_clock_that_fell_while_timing_voids_a_run_and_side_readings_know_whose
     assert {(one.arm, one.order) for one in side.readings} >= {("new", 2)}
 
 
+def test_a_slow_model_is_waited_for(
+    paced: Paced, paced_feeds: list[Feeds], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    patience: list[float] = []
+    # Ten inferences of 30 ms are more than the 0.2 s in which others have to settle.
+    rule = WarmUp(span=10.0, trend=10.0, least_seconds=0.05, most_seconds=0.2)
+    slow = Protocol(TINY.preset, Windows(1, 0.001, 0.5), rule)
+    children = Children(Question(paced(us=30_000), paced_feeds, None, 1e-3, 1, slow, log=said.append), tmp_path)
+    ask = children._ask
+
+    def asked(function: str, plan: Plan, expected_s: float) -> dict[str, object]:
+        patience.append(expected_s)
+        return ask(function, plan, expected_s)
+
+    monkeypatch.setattr(children, "_ask", asked)
+    found = children.warm_up()
+    assert found.steady
+    assert found.inferences >= 10
+    assert len(patience) == 2
+    assert patience[1] - patience[0] > 4 * 10 * 0.03
+    assert [line.partition(" 0.0")[0] for line in said] == ["an inference takes about"]
+    assert children.notes == ()
+
+
+def test_what_the_audit_of_repeats_left_out_is_a_note(paced: Paced, paced_feeds: list[Feeds], tmp_path: Path) -> None:
+    children = Children(Question(paced(us=300), paced_feeds[:1], None, 1e-3, 1, TINY), tmp_path)
+    assert children.warm_up().repeat_ratio is None
+    assert children.notes == ("not looked whether something keeps answers to give them again: there is only one input",)
+
+
+def test_the_count_of_another_engine_costs_a_run_no_more_than_its_seconds() -> None:
+    rule = WarmUp(shared_seconds=10.0)
+    slow = Warmth(10_000, True, 1, 10e6, None, (), needed=200)
+    assert slow.expected(rule) == 1_000
+    assert replace(slow, needed=3_000).expected(rule) == 3_000  # never short of its own count
+    assert replace(slow, median_ns=1e5).expected(rule) == 10_000
+    assert replace(slow, needed=None).expected(rule) == 10_000
+
+
+def test_no_process_that_reads_memory_or_energy_holds_the_right_answers(
+    paced: Paced, paced_feeds: list[Feeds], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = [{"y": feeds["x"] * 2} for feeds in paced_feeds]
+    protocol = Protocol(Preset("tiny", 64, 0.1, 1, energy=True))
+    children = Children(Question(paced(), paced_feeds, right, 1e-3, 1, protocol), tmp_path)
+    plans: dict[str, Plan] = {}
+
+    def ask(function: str, plan: Plan, _seconds: float) -> dict[str, object]:
+        plans[function] = plan
+        sizes = dict.fromkeys(("import_bytes", "load_bytes", "first_bytes", "hundredth_bytes"), 1)
+        return {**sizes, "began_ns": 0, "ended_ns": 1, "inferences": 1}
+
+    monkeypatch.setattr(children, "_ask", ask)
+    monkeypatch.setattr(measuring, "measure_energy", lambda _counter, work: work())
+    warmth = Warmth(5, True, 1, 1e6, None, ())
+    children.memory(warmth)
+    children.energy(warmth, Sensors([], "none"))
+    assert {name: plan.expected for name, plan in plans.items()} == {"memory_here": None, "energy_here": None}
+    assert children.plan.expected is not None  # by which runs are audited
+
+
 def test_memory_is_the_median_of_fresh_processes(
     paced: Paced, paced_feeds: list[Feeds], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,20 +243,26 @@ def test_memory_is_the_median_of_fresh_processes(
 
 
 def test_a_disturbed_run_is_made_again_and_kept_with_a_flag_at_last(
-    paced: Paced, asked: Callable[..., Measured], monkeypatch: pytest.MonkeyPatch
+    paced: Paced, paced_feeds: list[Feeds], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Clock:
         ticks = 0
 
-        def __call__(self) -> Pressure:
+        def __call__(self, _cpus: object) -> Pressure:
             self.ticks += 100
             return Pressure(stolen_ticks=self.ticks // 10, all_ticks=self.ticks, throttled=0)
 
     monkeypatch.setattr(measuring, "pressure", Clock())
-    found = asked(paced(us=300), Protocol(Preset("tiny", 64, 0.1, 1), TINY.windows, WARM))
-    assert [one.reason for one in found.voided] == ["the hypervisor took 10.0% of the processor time"] * 2
-    assert "disturbed" in found.runs[0].flags
-    assert found.runs[0].stolen == pytest.approx(0.1)
+    said: list[str] = []
+    question = Question(paced(us=300), paced_feeds, None, 1e-3, 1, TINY, subject="mlp", log=said.append)
+    children = Children(question, tmp_path, "new")
+    run = children.run(0, Warmth(5, True, 1, 3e5, None, ()))
+    why = "the hypervisor took 10.0% of the processor time"
+    assert [one.reason for one in children.voided] == [why, why, f"{why} (kept: third attempt)"]
+    again, kept = "is void and made again", "is disturbed and kept, the third attempt"
+    assert said == [f"mlp: new: run 1 {what}: {why}" for what in (again, again, kept)]
+    assert "disturbed" in run.flags
+    assert run.stolen == pytest.approx(0.1)
 
 
 def test_a_run_whose_gpu_slowed_down_is_made_again(

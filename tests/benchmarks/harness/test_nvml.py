@@ -90,8 +90,31 @@ def test_what_the_library_says_arrives_in_its_units(visible: str) -> None:
 
 
 def test_a_gpu_that_is_hidden_is_not_read() -> None:
-    read = Nvml(FakeLibrary(), "0")
-    assert (read.gpu(), read.clocks(), read.energy_mj()) == (None, None, None)
+    for visible in ("0", "", " ", "-1", ",1"):
+        read = Nvml(FakeLibrary(refuses=("nvmlDeviceGetHandleByUUID",)), visible)
+        assert (read.gpu(), read.clocks(), read.energy_mj()) == (None, None, None)
+
+
+class TwoBoards(FakeLibrary):
+    """NVML counts them by address; the one at index 1 is the faster."""
+
+    def do_nvmlDeviceGetCount_v2(self, count: object) -> int:
+        count._obj.value = 2  # type: ignore[attr-defined]
+        return 0
+
+    def do_nvmlDeviceGetHandleByPciBusId_v2(self, address: bytes, device: object) -> int:
+        assert address == b"0000:41:00.0"
+        device._obj.value = 77  # type: ignore[attr-defined]
+        return 0
+
+
+@pytest.mark.parametrize("visible", [None, "0", "0,1"])
+def test_of_several_gpus_cudas_first_is_read(visible: str | None) -> None:
+    # Index 0 of CUDA is index 1 of NVML here.
+    assert Nvml(TwoBoards(), visible, lambda: b"0000:41:00.0").gpu() is not None
+    # Where CUDA says nothing, or there is one alone, the index is all there is.
+    assert Nvml(TwoBoards(), visible, lambda: None).gpu() is None
+    assert Nvml(FakeLibrary(), visible, lambda: b"0000:41:00.0").gpu() is None
 
 
 def test_what_a_gpu_keeps_to_itself_is_none_and_the_rest_is_there() -> None:

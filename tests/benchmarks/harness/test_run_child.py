@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import cast
 
+import numpy as np
 import pytest
 
-from edgewright.benchmarks.harness import _series, protocol
+from edgewright.benchmarks.harness import _audits, _run_child, _series, protocol
+from edgewright.benchmarks.harness._audits import repeat_ratio
 from edgewright.benchmarks.harness._series import Series, batch_size, is_steady
-from edgewright.benchmarks.harness._subject import peak_memory
+from edgewright.benchmarks.harness._subject import Plan, Subject, peak_memory
 from edgewright.benchmarks.harness.nvml import Clocks
 from edgewright.benchmarks.harness.protocol import PRESETS, Preset, WarmUp, Windows, protocol_named
 from edgewright.core.errors import UsageError
+from edgewright.core.tensors import Outputs
 
 RULE = WarmUp()
 
@@ -87,6 +91,78 @@ def test_peak_memory_is_of_this_process_and_grows_with_what_is_touched() -> None
     before, after = map(int, done.stdout.split())
     assert before < 200_000_000  # not the parent's
     assert after - before > 150_000_000
+
+
+class Clockwork:
+    """An engine of stated speed, on a clock of its own; one that keeps its last answer gives it again at once."""
+
+    def __init__(self, seconds: float, samples: int = 4, *, keeps: bool = False) -> None:
+        self.samples = [{"x": np.full(1, sample)} for sample in range(samples)]
+        self.turn, self.now, self.count = 0, 0, 0
+        self._ns, self._keeps, self._last = round(seconds * 1e9), keeps, -1
+
+    def perf_counter_ns(self) -> int:
+        return self.now
+
+    def timed(self, inner: int) -> tuple[int, int, Outputs]:
+        took = 0
+        for _ in range(inner):
+            sample = int(self.samples[self.turn]["x"][0])
+            took += self._ns // 100 if self._keeps and sample == self._last else self._ns
+            self._last, self.turn = sample, (self.turn + 1) % len(self.samples)
+        self.now += took
+        self.count += inner
+        return took, self.turn, {}
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.01, 0.1, 0.3, 0.9])
+@pytest.mark.parametrize("samples", [2, 3, 4])
+def test_a_kept_answer_shows_at_every_speed_that_can_be_asked(
+    seconds: float, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for keeps, worst, best in ((False, 0.999, 1.001), (True, 0.0, 0.5)):
+        engine = Clockwork(seconds, samples, keeps=keeps)
+        monkeypatch.setattr(_audits, "time", engine)
+        ratio, unasked = repeat_ratio(cast("Subject", engine), 1, seconds * 1e9)
+        assert ratio is not None
+        assert worst <= ratio <= best
+        assert unasked == ""
+        assert len(engine.samples) == samples
+        # Three times where something seems to be kept.
+        assert engine.now < (30.5e9 if keeps else 10.5e9)
+
+
+def test_an_engine_too_slow_to_be_asked_is_not_run() -> None:
+    engine = Clockwork(2.0)
+    ratio, unasked = repeat_ratio(cast("Subject", engine), 1, 2e9)
+    assert (ratio, engine.count) == (None, 0)
+    assert unasked.endswith("an inference takes 2 s")
+
+
+def test_a_run_warms_for_its_own_count_and_for_anothers_as_long_as_that_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def warmed(count: int, needed: int, inner: int = 1) -> int:
+        engine = Clockwork(0.01)
+        monkeypatch.setattr(_run_child, "time", engine)
+        rule = WarmUp(shared_seconds=1.0)
+        plan = Plan({}, "", None, 1, None, Windows(), rule, inner, warm_up_inferences=count, warm_up_needed=needed)
+        _run_child._warm(cast("Subject", engine), plan)
+        return engine.count
+
+    assert warmed(50, 20) == 50
+    assert warmed(10_000, 20) == 100  # a second of 10 ms each
+    assert warmed(10_000, 500) == 500
+    assert warmed(500, 500) == 500
+    assert warmed(50, 50, inner=20) == 60
+
+
+def test_a_slow_engine_is_probed_once_and_a_fast_one_seven_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seconds, times in ((0.001, 7), (2.0, 3), (60.0, 1)):
+        engine = Clockwork(seconds)
+        monkeypatch.setattr(_run_child, "time", engine)
+        assert _run_child._typical_ns(cast("Subject", engine)) == seconds * 1e9
+        assert engine.count == times
 
 
 def test_clocks_are_read_at_the_ends_and_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
