@@ -35,16 +35,13 @@ def paint(text: str, code: str, stream: TextIO) -> str:
 
 
 def say(line: str) -> None:
-    """One line of talk, to stderr."""
-    print(line, file=sys.stderr, flush=True)
+    """One line of talk, to stderr; as :func:`result` where nobody listens any more."""
+    _print(line, sys.stderr)
 
 
 def result(text: str) -> None:
     """Something the user asked for, to stdout; a reader that left (``| head -1``) changes no exit code."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes there
+    _print(text, sys.stdout)
 
 
 def warn(line: str) -> None:
@@ -57,3 +54,10 @@ def fail(problem: str, remedy: str = "") -> None:
     say(f"{paint('error:', '31', sys.stderr)} {problem}")
     if remedy:
         say(f"  {remedy}")
+
+
+def _print(text: str, stream: TextIO) -> None:
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is still buffered goes there
