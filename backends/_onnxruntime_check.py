@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from edgewright.backends._base import Artifact
+from edgewright.backends._onnxruntime_quiet import keep_quiet
 from edgewright.backends._onnxruntime_session import CPU_PROVIDER, FATAL_ONLY, first_line, load, options
 from edgewright.backends._wire import Json
 
@@ -29,6 +30,7 @@ def unsupported(path: str, operators: list[list[str]], provider: str) -> Json:
     The engine stops at the first fault; so when that is an unknown operator, all of ``operators`` (domain and name) are
     looked up in its table.
     """
+    keep_quiet()
     import onnxruntime
 
     chosen = onnxruntime.SessionOptions()

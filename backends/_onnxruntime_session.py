@@ -11,6 +11,7 @@ import numpy as np
 
 from edgewright.backends import _onnxruntime_cuda as cuda
 from edgewright.backends._base import Artifact
+from edgewright.backends._onnxruntime_quiet import keep_quiet
 from edgewright.backends._wire import dtype_named
 from edgewright.core.errors import EngineError
 from edgewright.core.tensors import Array, Feeds, Outputs, TensorSpec
@@ -35,6 +36,7 @@ FOREIGN = {"bfloat16": 16, "float8_e4m3fn": 17, "float8_e4m3fnuz": 18, "float8_e
 
 def options(artifact: Artifact, threads: int) -> onnxruntime.SessionOptions:
     """Options for measuring: explicit threads, one inter-op thread, sequential, silent."""
+    keep_quiet()
     import onnxruntime
 
     chosen = onnxruntime.SessionOptions()
@@ -62,9 +64,10 @@ def load(artifact: Artifact, chosen: onnxruntime.SessionOptions) -> onnxruntime.
         UnavailableError: it is for CUDA, and the provider is not in this build of the engine, or cannot be loaded.
         EngineError: when the engine refuses it.
     """
+    keep_quiet()
     import onnxruntime
 
-    onnxruntime.disable_telemetry_events()  # only builds for Windows have any
+    onnxruntime.disable_telemetry_events()  # of Windows' own; the rest was switched off before the import
     onnxruntime.set_default_logger_severity(FATAL_ONLY)
     on_cuda = cuda.is_for(artifact)
     if on_cuda:
@@ -123,6 +126,7 @@ def first_line(error: BaseException) -> str:
 
 def _run_foreign(engine: onnxruntime.InferenceSession, outputs: tuple[TensorSpec, ...], feeds: Feeds) -> Outputs:
     """The engine's Python face knows no bfloat16 or float8 arrays: those go in and out by binding their memory."""
+    keep_quiet()
     import onnxruntime
 
     binding = engine.io_binding()

@@ -13,6 +13,7 @@ from edgewright.backends._base import Artifact, Availability, Backend, LayerTime
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
 from edgewright.backends._onnx_file import save_for_engine
+from edgewright.backends._onnxruntime_quiet import keep_quiet
 from edgewright.backends._operators import located, operators_used, unfeedable
 from edgewright.core.errors import EdgewrightError, EngineError, UnavailableError
 from edgewright.core.model import Model
@@ -35,6 +36,7 @@ class OnnxRuntime(Backend):
     def probe(self) -> Availability:
         """Version, and the execution providers of this build as devices."""
         try:
+            keep_quiet()
             import onnxruntime
         except (ImportError, OSError) as error:
             return Availability(None, (), f"onnxruntime cannot be imported: {error}", "pip install onnxruntime")
@@ -87,6 +89,7 @@ class OnnxRuntime(Backend):
                 f"onnxruntime on {target.device} computes in the types of the graph, not in {precision}",
                 "Have the model itself cast (the half-precision pass), or choose fp32.",
             )
+        keep_quiet()
         import onnxruntime
 
         onnx_model = onnx_form(model, self.name)

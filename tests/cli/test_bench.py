@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -287,3 +288,16 @@ def test_a_reader_that_leaves_changes_no_exit_code(bundle: Path) -> None:
     script = 'set -o pipefail; "$@" | true'
     done = subprocess.run(["bash", "-c", script, "bash", *command], capture_output=True, timeout=60, check=False)
     assert done.returncode == 2
+
+
+@pytest.mark.usefixtures("short")
+def test_no_library_leaves_anything_at_home(bundle: Path, tmp_path: Path) -> None:
+    """ONNX Runtime's telemetry writes a device's identity into HOME and a session's into TMPDIR, unless told not to."""
+    home, temporary = tmp_path / "home", tmp_path / "temporary"
+    home.mkdir()
+    temporary.mkdir()
+    environment = {**os.environ, "HOME": str(home), "TMPDIR": str(temporary)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    command = [Path(sys.executable).with_name("edgewright"), "verify", bundle]
+    subprocess.run(command, env=environment, capture_output=True, timeout=120, check=True)
+    assert [str(path) for path in (*home.rglob("*"), *temporary.rglob("*"))] == []
