@@ -50,7 +50,7 @@ def paired(gates: Sequence[Gate]) -> Paired:
             found.append(replace(gate, name=name, bundle=path, against=base.get(name)))
             if gate.against is not None and name not in base:
                 own = "held against its own limits alone" if gate.limits.has_own else "held against nothing"
-                fresh[name] = f"{name}: not in {gate.against.name}, so {own}"
+                fresh[name] = f"{name}: not in {gate.against.resolve().name}, so {own}"
         failures += [_missing(gate, name) for name in base if name not in new]
     names = [gate.name for gate in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -96,7 +96,7 @@ def _missing(gate: Gate, name: str) -> Failure:
     return Failure(
         subject=name,
         kind="unavailable",
-        problem=f"{gate.against.name} has {name}.ewb, and {gate.bundle.name} has no counterpart",
+        problem=f"{gate.against.resolve().name} has {name}.ewb, and {gate.bundle.resolve().name} has no counterpart",
         remedy="Compile it, or take it out of the folder it is held against.",
         exit_code=ExitCode.UNAVAILABLE,
     )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 TAILS = ("p50", "p90", "p95", "p99", "p99.9")
 _BAR = 12
+_WIDE, _MIDDLING = 100, 84
+"""Columns of a terminal, beside nine for each percentile, from which the bar, and what loading takes, have room."""
 _STATUS = {"ok": "", "unsteady": "yellow", "invalid": "red"}
 
 
@@ -25,7 +27,8 @@ def show(records: Sequence[Record]) -> None:
     if sys.stdout.isatty():
         from rich.console import Console
 
-        Console(file=sys.stdout).print(_rich(records))
+        console = Console(file=sys.stdout)
+        console.print(_rich(records, console.width))
     else:
         _console.result("\n".join(_plain(records)))
     for line in _device_lines(records):
@@ -41,8 +44,11 @@ def milliseconds(nanoseconds: float) -> str:
     return f"{nanoseconds / 1e6:#.4g}".rstrip(".")
 
 
-def _rich(records: Sequence[Record]) -> Table:
-    """A row of two lines for each record: the figures, and under them what they are worth."""
+def _rich(records: Sequence[Record], width: int) -> Table:
+    """A row of two lines for each record: the figures, and under them what they are worth.
+
+    Where the terminal is narrow the bar goes first, then what loading takes.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -50,11 +56,11 @@ def _rich(records: Sequence[Record]) -> Table:
     tails = _tails(records)
     slowest = max(_typical(record) for record in records)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
-    table.add_column("model", overflow="fold")
-    table.add_column("ms", no_wrap=True)
-    for name in tails:
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("per s", "first", "load", "memory", "size"):
+    wide, middling = width >= _WIDE + 9 * len(tails), width >= _MIDDLING + 9 * len(tails)
+    table.add_column("model", overflow="fold", min_width=16)
+    if wide:
+        table.add_column("ms", no_wrap=True)
+    for name in (*tails, "per s", *(("first", "load") if middling else ()), "memory", "size"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("accuracy", justify="right")
     for record in records:
@@ -69,16 +75,16 @@ def _rich(records: Sequence[Record]) -> Table:
         figure = Text("-") if accuracy is None else Text(f"{accuracy.value:.4f}\n")
         if accuracy is not None:
             figure.append(_console.escape(accuracy.metric), style="dim")
-        status = "" if record.status == "ok" else f"\n{record.status}"
+        if record.status != "ok":
+            who.append(f"\n{record.status}", style=_STATUS[record.status])
         bar = Text("█" * max(1, round(_BAR * _typical(record) / slowest)), style="cyan")
-        bar.append(status, style=_STATUS[record.status])
+        starting = [milliseconds(record.summary.first_ns), milliseconds(record.summary.load_ns)]
         table.add_row(
             who,
-            bar,
+            *([bar] if wide else []),
             *cells,
             f"{record.summary.throughput:,.0f}",
-            milliseconds(record.summary.first_ns),
-            milliseconds(record.summary.load_ns),
+            *(starting if middling else []),
             _peak(record),
             show_bytes(record.subject.size_bytes),
             figure,
@@ -100,7 +106,7 @@ def _plain(records: Sequence[Record]) -> list[str]:
     """Aligned columns without frames or colour; times in milliseconds."""
     tails = _tails(records)
     head = ["model", "target", "precision", "threads", "size", *(f"{name} ms" for name in tails)]
-    rows = [[*head, "first ms", "load ms", "memory", "accuracy"]]
+    rows = [[*head, "per s", "first ms", "load ms", "memory", "accuracy"]]
     for record in records:
         found = record.summary.percentiles
         accuracy = record.accuracy
@@ -112,6 +118,7 @@ def _plain(records: Sequence[Record]) -> list[str]:
                 str(record.target.threads),
                 show_bytes(record.subject.size_bytes),
                 *(milliseconds(found[name].value) if name in found else "-" for name in tails),
+                f"{record.summary.throughput:.4g}",
                 milliseconds(record.summary.first_ns),
                 milliseconds(record.summary.load_ns),
                 _peak(record),
@@ -132,7 +139,13 @@ def _typical(record: Record) -> float:
 
 
 def _target(record: Record) -> str:
-    return _console.escape(record.target.name) + (" (host-proxy)" if record.target.host_proxy else "")
+    """The target, and how inferences were asked for where that was not one after the other."""
+    name = _console.escape(record.target.name) + (" (host-proxy)" if record.target.host_proxy else "")
+    used = record.protocol
+    if used.scenario == "single-stream":
+        return name
+    rate = "" if used.rate_per_s is None else f" {used.rate_per_s:g}/s"
+    return f"{name} {used.scenario}{rate}{f' batch {used.batch}' if used.scenario == 'offline' else ''}"
 
 
 def _threads(record: Record) -> str:

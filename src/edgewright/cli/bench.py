@@ -120,11 +120,13 @@ def _check_places(args: argparse.Namespace) -> None:
     from edgewright.benchmarks.record import read_document, record_path
     from edgewright.core.files import require_apart
 
+    if args.metric is not None and args.data is None:
+        raise UsageError("--metric judges answers to DATA, and there is none", "Add --data.")
     if args.commit is not None and args.history is None and args.pytest_benchmark_json is None:
         raise UsageError("--commit names a measurement nobody keeps", "Add --history, or leave it out.")
     for path in args.bundles:
         read_document(record_path(path))
-        _outputs.require_writable(record_path(path))
+        _outputs.require_writable(record_path(path), "Copy the bundle to a folder you may write to.")
     kept = [record_path(path) for path in args.bundles]
     data = None if args.data is None else Path(args.data)
     require_apart(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewright.cli import _console
+from edgewright.cli import _console, _outputs
 from edgewright.core.errors import CannotWriteError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> ExitCode:
     from edgewright.core.files import write_atomically
 
     _check(args)
+    for path in (args.out, args.markdown):
+        _outputs.require_writable(path)
     data = _data(args)
     _require_apart(args, data)
     files, document = _files(args, data), _document(data) if args.json else ""
