@@ -283,6 +283,7 @@ def test_a_reader_that_leaves_changes_no_verdict(
     assert ET.parse(tmp_path / "gate.xml").getroot().get("failures") == "1"
 
 
+@pytest.mark.full  # 40 s; in the default tier the examples of docs/gate.md run the installed command
 def test_the_installed_command_with_a_short_preset(run_cli: RunCli, make_bundle: MakeBundle, tmp_path: Path) -> None:
     """The true protocol, three runs: a limit that any machine keeps, and one that none does."""
     make_bundle(tmp_path / "mlp.ewb")
