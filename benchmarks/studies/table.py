@@ -22,32 +22,36 @@ def _sessions(record: dict) -> list[str]:  # type: ignore[type-arg]
     real = record["sessions"]
     rows = []
     for slowdown in sorted({row["slowdown"] for row in real}):
-        verdicts = [row["verdict"] for row in real if row["slowdown"] == slowdown]
-        rows.append((f"{slowdown:.0%}", "real", len(verdicts), verdicts))
+        of = [row for row in real if row["slowdown"] == slowdown]
+        rows.append((f"{slowdown:.0%}", "real", _bundles(of), [row["verdict"] for row in of]))
+    unchanged = [row for row in real if not row["slowdown"]]
     simulated = record.get("simulated")
     for effect, counts in () if simulated is None else simulated["verdicts"].items():
-        rows.append((effect, "simulated", simulated["sessions"], [one for one, n in counts.items() for _ in range(n)]))
-    bundles = sorted({f"{row['bundle']}" for row in real})
-    noise = [row["minimum_detectable_effect"] for row in real if not row["slowdown"]]
+        verdicts = [one for one, n in counts.items() for _ in range(n)]
+        rows.append((effect, "simulated", "the noise of those of 0%", verdicts))
+    noise = [row["minimum_detectable_effect"] for row in unchanged]
     intro = (
         f"What the gate says where the truth is known: {_machine(record)}, preset `{real[0]['preset']}`,"
-        f" {_threads(real)}, bundles"
-        f" {', '.join(f'`{one}`' for one in bundles)} in turn. A real slowdown is a busy wait in one arm; simulated"
-        " sessions are drawn from the noise of the real ones without one."
+        f" {_threads(real)}. A real slowdown is a busy wait in one arm; simulated sessions are drawn from the noise of"
+        " the real ones without one, and say nothing of noisier bundles."
     )
     return [
         intro,
         "",
-        "| true slowdown | sessions | of them | pass | inconclusive | regressed |",
-        "|---|---|---|---|---|---|",
+        "| true slowdown | sessions | of | how many | pass | inconclusive | regressed |",
+        "|---|---|---|---|---|---|---|",
         *(
-            f"| {effect} | {kind} | {count} | {verdicts.count('pass')} | {verdicts.count('inconclusive')} |"
-            f" {verdicts.count('regressed')} |"
-            for effect, kind, count, verdicts in rows
+            f"| {effect} | {kind} | {of} | {len(verdicts)} | {verdicts.count('pass')} |"
+            f" {verdicts.count('inconclusive')} | {verdicts.count('regressed')} |"
+            for effect, kind, of, verdicts in rows
         ),
         "",
-        f"The minimum detectable effect of these sessions was {min(noise):.1%} to {max(noise):.1%}.",
+        f"The minimum detectable effect of those of 0% was {min(noise):.1%} to {max(noise):.1%}.",
     ]
+
+
+def _bundles(rows: list) -> str:  # type: ignore[type-arg]
+    return ", ".join(f"`{one}`" for one in sorted({row["bundle"] for row in rows}))
 
 
 def _vendors(record: dict) -> list[str]:  # type: ignore[type-arg]
