@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgewright.compiler.pass_base import Note
-from edgewright.core.model import Model, OnnxModel
+from edgewright.core.model import Model, OnnxModel, TorchSource
 
 
 @dataclass(frozen=True)
 class ModelCounts:
-    """How large a model is; all None for one in torch form, whose graph does not exist yet."""
+    """How large a model is; None where nobody counted, as for the nodes of a torch module, which has no graph yet."""
 
     parameters: int | None = None
     size_bytes: int | None = None
@@ -21,6 +21,8 @@ class ModelCounts:
     @classmethod
     def of(cls, model: Model) -> ModelCounts:
         """The counts of ``model``."""
+        if isinstance(model, TorchSource):
+            return cls(model.parameters, model.size_bytes)
         if not isinstance(model, OnnxModel):
             return cls()
         nodes = sum(1 for _ in model.ir.graph.all_nodes())

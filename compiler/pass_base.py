@@ -31,6 +31,10 @@ class Effect(Enum):
 class Stage(IntEnum):
     """Where in the pipeline a pass runs by default; within a stage the order is ``Pass.order``, then the name."""
 
+    PRUNE = -30
+    RECOVER = -20
+    TRAIN_QUANTIZED = -10
+    """Up to here on torch modules, and only where a recipe or a goal asks for it; from CLEAN on, on graphs."""
     EXPORT = 0
     CLEAN = 10
     FOLD = 20

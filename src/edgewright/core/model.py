@@ -117,7 +117,34 @@ class TorchFile:
     """What comes out, flattened, in order, under the names its ONNX form has."""
 
 
-Model: TypeAlias = TorchModel | TorchFile | OnnxModel
+@dataclass(frozen=True)
+class TorchSource:
+    """A torch module by where it comes from and what was trained into it since: no process needs torch to hold it.
+
+    The module is whatever the source makes (see ``compiler.intake.torch_request``), changed as ``state`` says: a folder
+    that a training stage wrote (see ``compiler.torch_stage.state``); None for the module as the user has it.
+    """
+
+    kind: str
+    """``factory``, ``pt2`` or ``pickle``."""
+    text: str
+    """``module:function``, or the file's path."""
+    name: str
+    shapes: tuple[str, ...]
+    """As ``--shape`` has them; they decide how the module is exported."""
+    trust_pickle: bool
+    inputs: tuple[TensorSpec, ...]
+    """What must be fed, in the order of ``forward``, under the names its ONNX form has."""
+    outputs: tuple[TensorSpec, ...]
+    """What comes out, flattened, in order, under the names its ONNX form has."""
+    state: Path | None = None
+    parameters: int | None = None
+    """Number of elements of all parameters; None where nothing has loaded the module yet."""
+    size_bytes: int | None = None
+    """Bytes of all parameters."""
+
+
+Model: TypeAlias = TorchModel | TorchFile | TorchSource | OnnxModel
 
 
 def _spec(value: onnx_ir.Value) -> TensorSpec:

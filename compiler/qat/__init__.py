@@ -1,0 +1,1 @@
+"""Quantisation-aware training that simulates exactly the codes that lowering will write."""
