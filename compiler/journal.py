@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgewright.compiler.pass_base import Note
 from edgewright.core.model import Model, OnnxModel, TorchSource
@@ -58,6 +58,10 @@ class JournalEntry:
     """Why the model before this pass was kept; empty when the pass stands."""
     worst_layer: str = ""
     """For a rejected pass: the first intermediate tensor that differs, and by how much."""
+    figures: Mapping[str, object] = field(default_factory=dict)
+    """What a pass that trains or prunes counted; empty for most."""
+    timings: Mapping[str, object] = field(default_factory=dict)
+    """For the record alone: not among what ``journal.json`` holds."""
 
     def to_json(self) -> dict[str, object]:
         """The entry as ``journal.json`` holds it; figures are rounded to four digits."""
@@ -75,6 +79,7 @@ class JournalEntry:
             "drop": _rounded(self.drop),
             "rejected": self.rejected,
             "worst_layer": self.worst_layer,
+            **({"figures": dict(self.figures)} if self.figures else {}),
         }
 
 

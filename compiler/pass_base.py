@@ -61,6 +61,10 @@ class Outcome(Generic[Out]):
     model: Out
     changed: int
     notes: tuple[Note, ...] = field(default=())
+    figures: Mapping[str, object] = field(default_factory=dict)
+    """What the journal keeps beside the notes, as JSON values; the same for the same inputs, so no times."""
+    timings: Mapping[str, object] = field(default_factory=dict)
+    """What only the record keeps: latencies that were measured while the pass ran, seconds that passed."""
 
 
 @dataclass(frozen=True)

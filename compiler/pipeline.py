@@ -60,8 +60,8 @@ def default_pipeline(target: Target, precision: str, *, from_torch: bool = False
     for name in passes.names():
         kind = passes.find(name)
         reason = kind.wanted(target, precision)
-        if kind.stage is Stage.EXPORT and not from_torch:
-            reason = "the model is in ONNX form already"
+        if kind.stage <= Stage.EXPORT and not from_torch:
+            reason = "it works on torch modules, before the export"
         if reason is None:
             chosen.append(kind(kind.options_for(target, precision)))
         else:
@@ -168,6 +168,8 @@ class _Run:
             after=before_counts if kept is model else ModelCounts.of(kept),
             error_reason="not run: it was rejected" if broken else "" if outcome.changed else "nothing changed",
             rejected=broken,
+            figures=outcome.figures,
+            timings=outcome.timings,
         )
         return _Step(index, model, kept, entry)
 

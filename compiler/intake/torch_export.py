@@ -26,6 +26,7 @@ import onnx_ir as ir
 from edgewright.compiler.intake.normalise import strip_remarks
 from edgewright.compiler.intake.shapes import Bound, parse_shapes
 from edgewright.compiler.intake.torch_answers import SUFFIX, save_answers
+from edgewright.compiler.intake.torch_examples import batch_inputs, example_inputs
 from edgewright.compiler.intake.torch_files import first_lines, load_exported, load_pickle
 from edgewright.compiler.intake.torch_request import OPSET, ExportAnswer, ExportRequest
 from edgewright.core.errors import EdgewrightError, UnavailableError, UsageError
@@ -67,6 +68,7 @@ def export(
     shapes: Sequence[str] = (),
     opset: int = OPSET,
     keep_program: Path | None = None,
+    answers: bool = True,
 ) -> list[str]:
     """Writes ``out``, an ONNX file whose bytes depend on the module alone.
 
@@ -75,6 +77,7 @@ def export(
 
     Args:
         keep_program: where the exported program (``.pt2``) is written too.
+        answers: write what torch answers beside ``out`` too, for the export to be judged by.
 
     Returns:
         Lines for the journal.
@@ -89,7 +92,7 @@ def export(
     program = model.program
     if isinstance(program, torch.nn.Module):
         program.eval()
-        inputs = _example_inputs(program, model.example_inputs, parse_shapes(shapes))
+        inputs = example_inputs(program, model.example_inputs, parse_shapes(shapes))
         program = _export_program(program, inputs, parse_shapes(shapes), notes)
     if keep_program is not None:
         torch.export.save(program, keep_program)
@@ -105,6 +108,8 @@ def export(
     strip_remarks(written.model)
     written.model.metadata_props.clear()
     OnnxModel(written.model, model.name).save(out)
+    if not answers:
+        return notes
     try:
         unchecked = save_answers(program, out.with_name(out.name + SUFFIX))
     except Exception as error:  # noqa: BLE001 - the user's module may raise anything; the export itself stands
@@ -169,50 +174,6 @@ def _as_tuple(examples: object, module: torch.nn.Module, request: ExportRequest)
     )
 
 
-def _example_inputs(
-    module: torch.nn.Module, given: tuple[torch.Tensor, ...] | None, bounds: Mapping[str, tuple[Bound, ...]]
-) -> dict[str, torch.Tensor]:
-    """Example inputs by the names of ``forward``'s parameters, of the shapes the user wishes."""
-    import torch
-
-    parameters = [
-        item for item in inspect.signature(module.forward).parameters.values() if item.kind is not item.VAR_KEYWORD
-    ]
-    names = [item.name for item in parameters]
-    if given is not None and len(given) > len(names):
-        names = [f"input_{index}" for index in range(len(given))]
-    known = dict(zip(names, given or (), strict=False))
-    if unknown := [name for name in bounds if name not in names]:
-        raise UsageError(f"shape for '{unknown[0]:.100}', but forward takes {', '.join(names)}", "Use those names.")
-    required = names[: len(given)] if given is not None else [p.name for p in parameters if p.default is p.empty]
-    found: dict[str, torch.Tensor] = {}
-    for name in names:
-        example = known.get(name)
-        if name in bounds:
-            found[name] = _tensor_of(bounds[name], example)
-        elif example is not None:
-            found[name] = example
-        elif name in required:
-            raise UsageError(
-                f"there are no example inputs for '{name}'",
-                f"Return (module, example_inputs) from the factory, or give --shape {name}=1,3,224,224.",
-            )
-    assert all(isinstance(value, torch.Tensor | int | float | bool | None) for value in found.values())
-    return found
-
-
-def _tensor_of(bounds: tuple[Bound, ...], example: torch.Tensor | None) -> torch.Tensor:
-    import torch
-
-    # torch takes a size of 0 or 1 for a constant, so a range is tried with 2 or more.
-    sizes = [bound.low if bound.low == bound.high else max(2, bound.low) for bound in bounds]
-    fits = example is not None and example.dim() == len(sizes)
-    if fits and example is not None and list(example.shape) == sizes:
-        return example
-    dtype = torch.float32 if example is None else example.dtype
-    return torch.randn(sizes, dtype=dtype) if dtype.is_floating_point else torch.zeros(sizes, dtype=dtype)
-
-
 def _export_program(
     module: torch.nn.Module,
     inputs: dict[str, torch.Tensor],
@@ -222,7 +183,7 @@ def _export_program(
     import torch
 
     ranges = {name: _dims_of_ranges(sizes) for name, sizes in bounds.items() if name in inputs}
-    batch = _batch_inputs({name: value for name, value in inputs.items() if name not in bounds})
+    batch = batch_inputs({name: value for name, value in inputs.items() if name not in bounds})
     if batch is not None:
         dimension = torch.export.Dim("batch")
         dynamic = {name: ranges.get(name, {0: dimension} if name in batch else None) for name in inputs}
@@ -251,17 +212,6 @@ def _dims_of_ranges(bounds: tuple[Bound, ...]) -> dict[int, Dim] | None:
     return found or None
 
 
-def _batch_inputs(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
-    """The inputs that have a batch axis, with two samples or more; None where their first sizes are not one batch."""
-    import torch
-
-    batched = {name: value for name, value in inputs.items() if isinstance(value, torch.Tensor) and value.dim() > 0}
-    sizes = {value.shape[0] for value in batched.values()}
-    if len(sizes) != 1:
-        return None
-    return {name: torch.cat([value, value]) if sizes == {1} else value for name, value in batched.items()}
-
-
 @contextlib.contextmanager
 def _unexportable() -> Iterator[None]:
     try:
@@ -280,7 +230,7 @@ def _unexportable() -> Iterator[None]:
 def main(request_file: str, out: str, answer_file: str) -> None:
     """The child's program: does what the request says and writes the answer."""
     os.dup2(2, 1)  # torch and the user's code print; stdout belongs to the parent's results
-    _end_with_parent()
+    end_with_parent()
     warnings.simplefilter("ignore")
     logging.getLogger("torch").setLevel(logging.CRITICAL)
     request = ExportRequest(**json.loads(Path(request_file).read_text()))
@@ -294,7 +244,7 @@ def main(request_file: str, out: str, answer_file: str) -> None:
     Path(answer_file).write_text(json.dumps(asdict(answer)))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Asks Linux to kill this process when its parent dies, so that ``kill -9`` there leaves nothing running."""
     import ctypes
 

@@ -27,8 +27,8 @@ class StageRequest:
     outputs: tuple[Mapping[str, object], ...]
     options: Mapping[str, object]
     """Those of the pass, as its options dataclass has them."""
-    target: Mapping[str, object]
-    """``Target.to_json()``."""
+    target: Mapping[str, object] | None
+    """``Target.to_json()``; None for an export, which is for none."""
     goal: Mapping[str, object]
     """The fields of a ``Goal``."""
     max_drop: float

@@ -1,0 +1,71 @@
+"""What a stage is called on disk: a digest of all that goes in, so that what is found there is of the same inputs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+
+from edgewright.compiler.site import Absent, Samples, Site, Training
+from edgewright.core import jsontext
+from edgewright.core.model import TorchSource
+
+_PACKAGES = ("edgewright", "torch", "torch-pruning", "torchao")
+
+
+def stage_key(stage: str, model: TorchSource, options: object, site: Site, extra: Mapping[str, Path]) -> str:
+    """SHA-256 in hex over the model, its state, options, data, goal, target, seed, threads and tool versions.
+
+    Whether times were to be had is part of it; the times themselves cannot be.
+    """
+    training = site.training
+    assert isinstance(training, Training)
+    select = training.select
+    return jsontext.digest(
+        {
+            "stage": stage,
+            "model": site.original.digest,
+            "state": None if model.state is None else folder_digest(model.state),
+            "options": {name: _plain(value) for name, value in asdict(options).items()},  # type: ignore[call-overload]
+            "target": site.target.to_json(),
+            "goal": asdict(training.goal),
+            "max_drop": site.budget.max_drop,
+            "keep": list(training.keep),
+            "seed": site.seed,
+            "threads": training.threads,
+            "data": [_digest(site.samples), _digest(training.train)],
+            "select": None if isinstance(select, Absent) else [select.samples.digest, select.metric],
+            "exclude": sorted(one.hex() for one in training.exclude),
+            "measured": not isinstance(site.measure, Absent),
+            "extra": {word: hashlib.sha256(path.read_bytes()).hexdigest() for word, path in extra.items()},
+            "versions": {name: _version(name) for name in _PACKAGES},
+        }
+    )
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 in hex of the state in ``folder``: its tensors, attributes and grids."""
+    hasher = hashlib.sha256()
+    for name in ("attributes.json", "weights.pt", "grids.json"):
+        path = folder / name
+        if path.exists():
+            hasher.update(f"{name}\0".encode())
+            hasher.update(hashlib.sha256(path.read_bytes()).digest())
+    return hasher.hexdigest()
+
+
+def _digest(samples: Samples | object) -> str | None:
+    return None if isinstance(samples, Absent) else str(samples.digest)  # type: ignore[attr-defined]
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
