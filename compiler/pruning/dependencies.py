@@ -1,0 +1,104 @@
+"""The parts of torch_pruning's dependency graph that are used here, as types, and how it is built."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+
+from edgewright.compiler.pruning.slots import CutError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Index(Protocol):
+    """A channel, and the channel of the root that it came from."""
+
+    @property
+    def idx(self) -> int:
+        """The channel."""
+        ...
+
+    @property
+    def root_idx(self) -> int:
+        """The root's channel that leads to it."""
+        ...
+
+
+Handler: TypeAlias = Callable[..., object]
+"""A bound ``prune_in_channels`` or ``prune_out_channels``; never called here, it tells the two sides apart."""
+
+
+class Dependency(Protocol):
+    """An edge: what cutting on one side of a node asks of another node."""
+
+    target: Node
+    handler: Handler
+    index_mapping: Sequence[Callable[[list[Index]], list[Index]] | None]
+
+    def is_triggered_by(self, pruning_fn: Handler) -> bool:
+        """Whether cutting by ``pruning_fn`` asks for ``handler``."""
+        ...
+
+
+class Node(Protocol):
+    """A layer or an operator between layers."""
+
+    module: object
+    dependencies: Sequence[Dependency]
+    pruning_dim: int
+
+
+class Pruner(Protocol):
+    """Stands for a kind of layer."""
+
+    prune_out_channels: Handler
+    prune_in_channels: Handler
+
+
+class Graph(Protocol):
+    """All nodes of one traced module."""
+
+    module2node: Mapping[object, Node]
+
+    def get_pruner_of_module(self, module: object) -> Pruner:
+        """What stands for layers of the kind of ``module``."""
+        ...
+
+
+def tensors_in(value: object) -> list[torch.Tensor]:
+    """Every tensor in what a module answered: a tensor, or any nesting of tuples, lists and dicts."""
+    import torch
+    from torch.utils import _pytree
+
+    return [leaf for leaf in _pytree.tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+
+
+def dependency_graph(module: nn.Module, example_inputs: Sequence[torch.Tensor]) -> Graph:
+    """The graph of ``module``, whose parameters must want gradients: the tracer follows those.
+
+    Raises:
+        CutError: the module cannot be traced; says what stands in the way.
+    """
+    import torch
+    from torch_pruning.dependency import DependencyGraph
+
+    def forward(model: nn.Module, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        answers = [value for value in tensors_in(model(*inputs)) if value.grad_fn is not None]
+        return [value * 1.0 for value in answers]  # so that the last operator is seen as what it is
+
+    graph = DependencyGraph()
+    with warnings.catch_warnings(), torch.enable_grad():
+        warnings.simplefilter("ignore")
+        try:
+            reached = bool(forward(module, example_inputs))
+            if reached:
+                graph.build_dependency(module, list(example_inputs), forward_fn=forward, verbose=False)
+        except Exception as error:  # noqa: BLE001 - whatever a user's module or the tracer meets is one refusal
+            text = (str(error).splitlines() or [""])[0]
+            raise CutError(f"the model cannot be traced: {type(error).__name__}: {text:.200}") from error
+    if not reached:
+        raise CutError("no output of the model depends on its weights by operators that have a gradient")
+    return cast("Graph", graph)

@@ -1,0 +1,116 @@
+"""Tries a cut on a copy: it must run, keep the shape of every output, and answer what the masked original answers.
+
+A cut takes away channels that nothing reads any more. So the model in which every reader's weights for those channels
+are zero is the same function, to the last rounding: comparing the two finds whatever a trace did not see, a softmax
+over channels, a size written in the code, a buffer used with an operator.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from edgewright.compiler.pruning.cutting import take_away
+from edgewright.compiler.pruning.dependencies import tensors_in
+from edgewright.compiler.pruning.slots import CutError, Plan
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+TOLERANCE = 1e-3
+"""Of the largest output: float32 sums in another order stay far below it, a channel that is mixed up does not."""
+
+
+class Trial:
+    """A module with its weights stirred (a fresh or sparse one hides mistakes behind zeros), ready to be cut."""
+
+    def __init__(self, module: nn.Module, example_inputs: Sequence[torch.Tensor]) -> None:
+        import torch
+
+        self.module = copy.deepcopy(module).eval()
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in self.module.parameters():
+                if parameter.is_floating_point():
+                    spread = parameter.float().square().mean().sqrt().clamp(min=0.01)
+                    noise = torch.randn(parameter.shape, generator=generator)
+                    parameter.add_((0.1 * spread * noise).to(parameter.dtype))
+        self.inputs = tuple(
+            value + 0.5 * torch.randn(value.shape, generator=generator) if value.is_floating_point() else value
+            for value in example_inputs
+        )
+
+    def problem(self, plans: Mapping[str, Plan]) -> str | None:
+        """Why these plans cannot be cut together; None where they can. One unit of each is tried, one in the middle."""
+        removed = {name: (len(plan.units) // 2,) for name, plan in plans.items()}
+        masked = copy.deepcopy(self.module)
+        for name, units in removed.items():
+            _silence(masked, plans[name], units)
+        smaller = copy.deepcopy(self.module)
+        try:
+            take_away(smaller, plans, removed)
+        except CutError as error:
+            return str(error)
+        expected, failure = _answers(masked, self.inputs)
+        if failure:
+            return f"the model does not run: {failure}"
+        got, failure = _answers(smaller, self.inputs)
+        if failure:
+            return failure
+        return _difference(expected, got)
+
+
+def _silence(module: nn.Module, plan: Plan, units: Sequence[int]) -> None:
+    """Zeroes what readers make of the channels of ``units``."""
+    import torch
+
+    with torch.no_grad():
+        for unit in units:
+            for slot, channels in plan.units[unit].items():
+                if slot.side == "in":
+                    layer = module.get_submodule(slot.path)
+                    weight = layer.get_parameter("weight")
+                    weight.index_fill_(0 if getattr(layer, "transposed", False) else 1, torch.tensor(channels), 0)
+
+
+def _answers(module: nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], str | None]:
+    """The outputs, or the operator that stopped the model and the module it stood in."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Watch(TorchFunctionMode):
+        last = "the forward method"
+
+        def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            Watch.last = getattr(func, "__name__", str(func))
+            return func(*args, **(kwargs or {}))
+
+    inside: list[str] = []
+    hooks = []
+    for path, one in module.named_modules():
+        hooks.append(one.register_forward_pre_hook(lambda *_, path=path: inside.append(path)))
+        hooks.append(one.register_forward_hook(lambda *_: (inside.pop(), None)[1]))
+    try:
+        with torch.no_grad(), Watch():
+            return tensors_in(module(*inputs)), None
+    except Exception as error:  # noqa: BLE001 - whatever the user's module meets with fewer channels is one refusal
+        text = (str(error).splitlines() or [type(error).__name__])[0]
+        where = f" in '{inside[-1]}'" if inside and inside[-1] else ""
+        return [], f"'{Watch.last}'{where} does not take fewer channels: {text:.160}"
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _difference(expected: Sequence[torch.Tensor], got: Sequence[torch.Tensor]) -> str | None:
+    for place, (one, other) in enumerate(zip(expected, got, strict=True)):
+        if one.shape != other.shape:
+            return f"its channels reach output {place} of the model: {tuple(one.shape)} becomes {tuple(other.shape)}"
+        if one.is_floating_point() and one.numel():
+            scale = max(float(one.abs().max()), 1e-6)
+            error = float((one - other).abs().nan_to_num(0).max())
+            if error > TOLERANCE * scale:
+                return f"an operator mixes its channels: output {place} changes by {error / scale:.2g} of its largest"
+    return None
