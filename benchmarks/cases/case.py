@@ -36,7 +36,8 @@ class Case:
         source: where the model comes from and its licence.
         note: what a reader of a result should know.
         factory: `file.py:function` of the PyTorch source, or None.
-        train: training `.npz` for passes that train, or None.
+        train: training `.npz` for passes that train, or None; some have `training.py:samples` instead, which makes
+            them as they are read.
         second_metric: another view of the same outputs that should hold too, or None.
         second_max_drop: its limit.
     """
@@ -125,13 +126,15 @@ class Plan:
         print(f"building {self.name}", file=sys.stderr)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECORD).unlink(missing_ok=True)
-        for source, copy in zip(self._copied(), ("factory.py", "metric.py"), strict=True):
+        for source, copy in zip(self._copied(), ("factory.py", "metric.py", "training.py"), strict=True):
             if source is not None:
                 shutil.copyfile(source, folder / copy)
 
-    def _copied(self) -> tuple[Path | None, Path | None]:
+    def _copied(self) -> tuple[Path | None, Path | None, Path | None]:
         net = HERE / "nets" / f"{self.net}.py" if self.net else None
-        return net, HERE / "judges" / f"{self.judge}.py" if self.judge else None
+        training = HERE / "nets" / f"{self.net}_training.py"
+        judge = HERE / "judges" / f"{self.judge}.py" if self.judge else None
+        return net, judge, training if training.is_file() else None
 
     def _record(self) -> dict[str, str | float | bool | None]:
         record = {field.name: getattr(self, field.name) for field in fields(self)}

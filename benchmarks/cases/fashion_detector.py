@@ -1,7 +1,8 @@
 """Anchor-free detector with a feature pyramid on generated scenes with exact boxes: mAP at IoU .5, and at .75.
 
 Scenes: one to four Fashion-MNIST items (MIT) of 24 to 44 pixels pasted on a noisy gradient of 96x96, none overlapping;
-boxes are exact by construction. Calibration scenes are made of training images, evaluation scenes of test images.
+boxes are exact by construction. Calibration and training scenes are made of training images, evaluation scenes of test
+images.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ PLAN = Plan(
     shapes="x=1,1,96,96",
     factory="factory.py:trained",
     net="fashion_detector",
+    train=True,
     second_metric="metric.py:map75",
     second_max_drop=0.01,
     source="trained for this project on scenes of Fashion-MNIST items (MIT)",
     note="400 generated scenes of test items; boxes come out of the graph decoded, suppression is outside",
 )
+TRAINING = 4000
 SIZE = 96
 ITEMS = 4
 INK = 24  # grey levels above which a pixel belongs to the item
@@ -37,7 +40,10 @@ Box = tuple[int, int, int, int, int]
 
 
 def build(folder: Path) -> Case:
-    """Write 200 calibration and 400 evaluation scenes; seed 7 gives the scenes the net was first rated on."""
+    """Write 200 calibration, 4,000 training and 400 evaluation scenes.
+
+    Seed 7 gives the scenes the net was first rated on.
+    """
     if PLAN.is_built(folder):
         return PLAN.at(folder)
     weights, exported = model_file("trained/fashion_detector.pt"), model_file("trained/fashion_detector.onnx")
@@ -45,7 +51,11 @@ def build(folder: Path) -> Case:
     PLAN.start(folder)
     shutil.copyfile(weights, folder / "weights.pt")
     shutil.copyfile(exported, folder / "model.onnx")
-    for name, (images, classes), count, seed in (("calibration", train, 200, 5), ("evaluation", test, 400, 7)):
+    for name, (images, classes), count, seed in (
+        ("calibration", train, 200, 5),
+        ("training", train, TRAINING, 6),
+        ("evaluation", test, 400, 7),
+    ):
         canvases, boxes = scenes(images, classes, count, seed)
         write_arrays(folder / f"{name}.npz", x=canvases, labels=boxes)
     return PLAN.finish(folder)

