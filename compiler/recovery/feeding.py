@@ -1,0 +1,113 @@
+"""Batches with what they should be answered, each a pure function of the seed, the epoch and the step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewright.compiler.pass_base import Note
+from edgewright.compiler.recovery.augmentation import augmentation, strength_for
+from edgewright.compiler.recovery.calls import tensors_of
+from edgewright.compiler.recovery.job import Job
+from edgewright.compiler.recovery.objective import Objective, Wanted
+from edgewright.compiler.recovery.settings import Settings
+from edgewright.compiler.torch_stage.arrays import Arrays
+from edgewright.compiler.torch_stage.context import StageContext
+from edgewright.core.tensors import Array
+
+if TYPE_CHECKING:
+    import torch
+
+_KEPT_BYTES = 2 << 30
+"""Of the teacher's answers on disk; more are asked for anew."""
+
+
+class Feeding:
+    """What each step is fed."""
+
+    def __init__(self, job: Job, settings: Settings, objective: Objective) -> None:
+        arrays, context, options = job.arrays, job.context, job.options
+        self._arrays, self._indices, self._context = arrays, np.asarray(job.indices), context
+        self._settings, self._objective = settings, objective
+        self.samples = len(job.indices)
+        self.steps = max(1, self.samples // settings.batch)
+        self._kept: Mapping[str, Array] | None = None
+        labels = objective.uses_labels
+        classes = not labels or not options.labels_loss
+        strength = strength_for(options.augment, self.samples, labels)
+        self._augment, self.words = augmentation(
+            self.first(arrays, context), strength, flip=options.flip and classes, mix=not labels
+        )
+        self.notes: tuple[Note, ...] = ()
+        if self._augment is None and options.augment not in ("auto", "none"):
+            self.notes = (Note("skipped", "augment", self.words),)
+
+    @staticmethod
+    def first(arrays: Arrays, context: StageContext) -> tuple[torch.Tensor, ...]:
+        """A small batch to see what batches are like."""
+        import torch
+
+        return tensors_of(arrays.batch(range(min(2, len(arrays)))), context.inputs, torch.device("cpu"))
+
+    def prepare(self, folder: Path) -> None:
+        """Asks the teacher once for all, where every epoch would ask it the same.
+
+        In batches of a fixed order, so that answers do not depend on where a run was resumed.
+        """
+        objective = self._objective
+        if self._augment is not None or not objective.uses_teacher or objective.uses_features:
+            return
+        first = self._answers(self._indices[: self._settings.batch])
+        size = sum(value.nbytes for value in first.values()) // len(self._indices[: self._settings.batch])
+        rows = self._arrays.rows or 1
+        if self._settings.epochs < 2 or size * self.samples > _KEPT_BYTES:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        kept: dict[str, Array] = {}
+        for place, (name, value) in enumerate(first.items()):
+            shape = (len(self._arrays), rows, *value.shape[1:])
+            kept[name] = np.lib.format.open_memmap(folder / f"teacher-{place}.npy", "w+", value.dtype, shape)
+        for start in range(0, self.samples, self._settings.batch):
+            chosen = self._indices[start : start + self._settings.batch]
+            for name, value in self._answers(chosen).items():
+                kept[name][chosen] = value.reshape(len(chosen), rows, *value.shape[1:])
+        self._kept = kept
+
+    def order(self, epoch: int) -> list[int]:
+        """The samples of ``epoch``, shuffled."""
+        shuffled: list[int] = self._random(epoch, 0).permutation(self._indices).tolist()
+        return shuffled
+
+    def batch(self, epoch: int, step: int, order: Sequence[int]) -> tuple[tuple[torch.Tensor, ...], Wanted]:
+        """Inputs of one step and what they should be answered; also seeds torch for the step (dropout)."""
+        import torch
+
+        size = self._settings.batch
+        indices = order[step * size : (step + 1) * size]
+        seed = int(self._random(epoch, step + 1).integers(1 << 62))
+        torch.manual_seed(seed)
+        inputs = tensors_of(self._arrays.batch(indices), self._context.inputs, torch.device("cpu"))
+        if self._augment is not None:
+            inputs = self._augment(inputs, torch.Generator().manual_seed(seed))
+        device = torch.device(self._settings.device)
+        inputs = tuple(one.to(device) for one in inputs)
+        labels = self._arrays.labels_of(indices) if self._objective.uses_labels else None
+        wanted = None if labels is None else torch.from_numpy(labels).to(device)
+        if self._kept is None:
+            return inputs, self._objective.wanted(inputs, wanted)
+        answers = {name: value[np.asarray(indices)] for name, value in self._kept.items()}
+        outputs = {name: torch.from_numpy(value.reshape(-1, *value.shape[2:])) for name, value in answers.items()}
+        return inputs, Wanted({name: value.to(device) for name, value in outputs.items()}, {}, wanted)
+
+    def _answers(self, indices: Sequence[int] | np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> dict[str, Array]:
+        import torch
+
+        feeds = self._arrays.batch(indices)  # type: ignore[arg-type]
+        inputs = tensors_of(feeds, self._context.inputs, torch.device(self._settings.device))
+        return {name: value.cpu().numpy() for name, value in self._objective.wanted(inputs, None).outputs.items()}
+
+    def _random(self, epoch: int, place: int) -> np.random.Generator:
+        return np.random.default_rng([self._context.seed, 23, epoch, place])
