@@ -96,7 +96,7 @@ def dependency_graph(module: nn.Module, example_inputs: Sequence[torch.Tensor]) 
             reached = bool(forward(module, example_inputs))
             if reached:
                 graph.build_dependency(module, list(example_inputs), forward_fn=forward, verbose=False)
-        except Exception as error:  # noqa: BLE001 - whatever a user's module or the tracer meets is one refusal
+        except Exception as error:  # whatever a user's module or the tracer meets is one refusal
             text = (str(error).splitlines() or [""])[0]
             raise CutError(f"the model cannot be traced: {type(error).__name__}: {text:.200}") from error
     if not reached:

@@ -20,6 +20,7 @@ class Slot(NamedTuple):
     """Of a parameter; without meaning elsewhere."""
 
 
+Kind: TypeAlias = Literal["channels", "heads", "groups"]
 Unit: TypeAlias = Mapping[Slot, tuple[int, ...]]
 """What goes when one unit goes: slot -> channels of it, ascending."""
 
@@ -39,6 +40,7 @@ class Plan:
 
     units: tuple[Unit, ...]
     follows: tuple[Follow, ...] = ()
+    kind: Kind = "channels"
 
     @property
     def slots(self) -> tuple[Slot, ...]:

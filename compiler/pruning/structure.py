@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import gcd
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from edgewright.compiler.pruning.slots import CutError, Plan
+from edgewright.compiler.pruning.slots import CutError, Kind, Plan
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from edgewright.compiler.pruning.tracing import Bundle
-    from edgewright.compiler.pruning.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Group:
     """Paths of the modules that give or pass these channels: their outputs shrink."""
     consumers: tuple[str, ...]
     """Paths of the Conv, ConvTranspose and Linear modules that read them: their inputs shrink. In module order."""
-    kind: Literal["channels", "heads", "groups"]
+    kind: Kind
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,20 @@ def find_structure(
         keep: glob patterns of module paths that must not lose outputs; one that matches a module holds all inside it.
         multiple: widths are rounded to it (see :func:`widths`); a group that it leaves no choice is refused.
     """
+    from edgewright.compiler.pruning.proof import proven
+    from edgewright.compiler.pruning.refusals import entangled, left_whole, out_of_sight
     from edgewright.compiler.pruning.tracing import trace
     from edgewright.compiler.pruning.trial import Trial
 
-    refused = list(_left_whole(module))
+    refused = list(left_whole(module))
     try:
         bundles = trace(module, example_inputs)
+        trial = Trial(module, example_inputs)
     except CutError as error:
         return Structure((), (("", str(error)),))
     wanted: dict[str, Bundle] = {}
     for bundle in bundles:
-        reason = bundle.blocked or _reason_to_keep(bundle, keep)
+        reason = bundle.blocked or entangled(module, bundle) or _reason_to_keep(bundle, keep)
         if reason is None and len(bundle.units) < 2:
             reason = "all of its channels depend on each other"
         if reason is None:
@@ -76,7 +78,7 @@ def find_structure(
         else:
             refused.append((bundle.leader.path, reason))
     plans = {name: Plan(bundle.units) for name, bundle in wanted.items()}
-    good, bad = _sift(plans, Trial(module, example_inputs))
+    good, bad = proven(module, plans, trial)
     groups = []
     for name, plan in good.items():
         group = _group(module, name, plan)
@@ -85,6 +87,7 @@ def find_structure(
         else:
             refused.append((name, f"its {group.units * group.unit_channels} channels leave no multiple of {multiple}"))
     refused += bad.items()
+    refused += out_of_sight(module, bundles)
     return Structure(tuple(groups), tuple(dict.fromkeys(refused)), MappingProxyType(good))
 
 
@@ -141,7 +144,7 @@ def _group(module: nn.Module, name: str, plan: Plan) -> Group:
         each,
         tuple(path for path in (*order, *sorted(members.difference(order))) if path in members),
         tuple(path for path in order if path in consumers),
-        "groups" if grouped else "channels",
+        "groups" if grouped else plan.kind,
     )
 
 
@@ -170,33 +173,3 @@ def _free_name(path: str, taken: Mapping[str, object]) -> str:
     while name in taken:
         name, number = f"{path}#{number}", number + 1
     return name
-
-
-def _left_whole(module: nn.Module) -> Iterator[tuple[str, str]]:
-    from torch import nn
-
-    for path, layer in module.named_modules():
-        if isinstance(layer, nn.RNNBase):
-            yield path, f"{type(layer).__name__} is left whole: its gates share one weight"
-        if isinstance(layer, nn.MultiheadAttention):
-            yield path, "MultiheadAttention is left whole: it derives the size of a head from the model's width"
-
-
-def _sift(plans: Mapping[str, Plan], trial: Trial) -> tuple[dict[str, Plan], dict[str, str]]:
-    """Plans that can be cut, all of them together, and why others cannot: halves are tried until none is in doubt."""
-    if not plans:
-        return {}, {}
-    problem = trial.problem(plans)
-    if problem is None:
-        return dict(plans), {}
-    if len(plans) == 1:
-        return {}, dict.fromkeys(plans, problem)
-    names = list(plans)
-    middle = len(names) // 2
-    good: dict[str, Plan] = {}
-    bad: dict[str, str] = {}
-    for half in (names[:middle], names[middle:]):
-        passed, failed = _sift({name: plans[name] for name in half}, trial)
-        good |= passed
-        bad |= failed
-    return good, bad

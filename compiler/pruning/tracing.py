@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from edgewright.compiler.pruning.cutting import channels_of
 from edgewright.compiler.pruning.dependencies import Graph, Handler, Index, Node, dependency_graph
+from edgewright.compiler.pruning.refusals import whole_kind
 from edgewright.compiler.pruning.slots import CutError, Slot, Unit
 
 if TYPE_CHECKING:
@@ -141,7 +142,9 @@ class _Walk:
         from torch import nn
 
         if slot.side == "parameter":
-            return None
+            owner = slot.path.rpartition(".")[0]
+            reason = whole_kind(self.module.get_submodule(owner))
+            return reason % owner if reason else None
         layer = self.module.get_submodule(slot.path)
         kind = type(layer).__name__
         if isinstance(layer, nn.LayerNorm):
