@@ -76,6 +76,12 @@ class Goal:
     """Bytes of all parameters in float32."""
     ratio: float | None = None
     """Share of the multiplications to be taken away, 0 to 1."""
+    limits_ms: Mapping[str, float] = field(default_factory=dict)
+    """For a goal in latency, what ``Measure``'s times must come down to, by its names: the ratio, where that is what
+    was asked for, of each target's own float32 time. Empty where nothing can be timed, and for a goal that only the
+    pass's own options state."""
+    float32_ms: Mapping[str, float] = field(default_factory=dict)
+    """What the original takes in float32, by ``Measure``'s names, for goals in latency that a pass's options state."""
 
 
 @dataclass(frozen=True)

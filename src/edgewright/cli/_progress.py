@@ -17,19 +17,24 @@ class ProgressLine:
 
     Args:
         name: what is worked on, foreign text.
+        eager: show the bar at once, not with the first word of progress.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = _console.escape(name)
+    def __init__(self, name: str, *, eager: bool = True) -> None:
+        self._name, self._eager = _console.escape(name), eager
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if self._eager:
+            self._start()
+        return self
+
+    def _start(self) -> None:
+        if self._bar is None and sys.stderr.isatty():
             self._bar = _bar()
             self._task = self._bar.add_task(self._name, total=1.0, what="")
             self._bar.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -39,12 +44,16 @@ class ProgressLine:
 
     def show(self, what: str, share: float) -> None:
         """Says what is being done, and which share of everything is behind."""
+        self._start()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=share, what=_console.escape(what))
 
     def say(self, line: str) -> None:
-        """A line of talk that stays."""
-        text = f"{self._name}: {_console.escape(line)}"
+        """A line of talk that stays, led by the name."""
+        self.talk(f"{self._name}: {_console.escape(line)}")
+
+    def talk(self, text: str) -> None:
+        """A line that stays, as it is: escaped already."""
         if self._bar is None:
             _console.say(text)
         else:

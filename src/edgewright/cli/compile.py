@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from edgewright.cli import _console
 from edgewright.cli._arguments import parsed
+from edgewright.cli._progress import ProgressLine
 from edgewright.core.budget import Budget
 from edgewright.core.errors import ExitCode
-from edgewright.core.units import parse_bytes, parse_milliseconds, parse_share, show_bytes
+from edgewright.core.units import parse_bytes, parse_latency, parse_share, show_bytes
 
 if TYPE_CHECKING:
     from edgewright.driver.report import CompileReport, TargetReport
@@ -34,12 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", required=True, type=Path, help="a file for one target, a folder for several")
     parser.add_argument("--data", help="calibration data: file.npz, a folder, or module:factory")
     parser.add_argument("--eval-data", metavar="DATA", help="data to judge accuracy on; without it --data is split")
+    parser.add_argument(
+        "--train-data", metavar="DATA", help="data to recover accuracy with after pruning, and to train for int8 on"
+    )
     parser.add_argument("--metric", help="a metric's name, or module:function")
     parser.add_argument(
         "--max-drop", type=parsed(parse_share), default=Budget().max_drop, metavar="1%",
         help="how much the metric may lose, absolute in its unit (default 1%%)",
     )  # fmt: skip
-    parser.add_argument("--max-latency", type=parsed(parse_milliseconds), metavar="8ms", help="limit of the median")
+    parser.add_argument(
+        "--max-latency", type=parsed(parse_latency), default=(None, None), metavar="8ms|0.5x",
+        help="limit of the median, or of its ratio to the float32 original's",
+    )  # fmt: skip
     parser.add_argument("--max-size", type=parsed(parse_bytes), metavar="4MB", help="limit of the engine's files")
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "fp16", "bf16", "int8", "fp8"))
     parser.add_argument(
@@ -52,6 +59,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", type=Path, help="TOML file with passes and their options")
     parser.add_argument("--plan", type=Path, metavar="BUNDLE", help="repeat the choices of an earlier bundle")
     parser.add_argument("--golden", type=Path, metavar="FILE", help="samples for the bundle instead of your data's")
+    parser.add_argument(
+        "--keep", action="append", default=[], metavar="PATTERN", help="modules that lose no channels, such as 'head.*'"
+    )
+    parser.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="go on from checkpoints of the very same inputs (default), or train anew",
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="keep checkpoints and trained weights here (default: OUT.work, until done)",
+    )
     parser.add_argument("--trials", type=int, default=12, help="variants of int8 to try per scheme (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random choice (default 0)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
@@ -69,14 +91,19 @@ def run(args: argparse.Namespace) -> ExitCode:
     from edgewright.driver.compile import compile_model
     from edgewright.driver.request import CompileRequest
 
+    bar = ProgressLine(args.model, eager=False)
     request = CompileRequest(
         model=args.model,
         targets=tuple(args.target),
         out=args.out,
         data=args.data,
         eval_data=args.eval_data,
+        train_data=args.train_data,
+        keep=tuple(args.keep),
+        resume=args.resume,
+        work=args.work,
         metric=args.metric,
-        budget=Budget(args.max_drop, args.max_latency, args.max_size),
+        budget=Budget(args.max_drop, args.max_latency[0], args.max_size, max_latency_ratio=args.max_latency[1]),
         precision=args.precision,
         shapes=tuple(args.shape),
         recipe=args.recipe,
@@ -88,13 +115,15 @@ def run(args: argparse.Namespace) -> ExitCode:
         trust_pickle=args.trust_pickle,
         allow_nonfinite=args.allow_nonfinite,
         trace=args.trace,
-        log=lambda line: _console.say(_console.escape_lines(line)),
+        progress=bar.show,
+        log=lambda line: bar.talk(_console.escape_lines(line)),
     )
     if args.dry_run:
         if args.trace:
             _console.say("--trace is left out: a dry run measures nothing")
         return _dry_run(request, as_json=args.json)
-    report = compile_model(request)
+    with bar:
+        report = compile_model(request)
     if args.json:
         _console.result(json.dumps(report.to_json(), indent=2, sort_keys=True))
     else:

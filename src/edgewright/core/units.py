@@ -40,6 +40,23 @@ def parse_milliseconds(text: str) -> float:
     return number * _TIMES_MS[unit]
 
 
+def parse_latency(text: str) -> tuple[float | None, float | None]:
+    """A latency limit: milliseconds, or a ratio to the original in float32; the other one is None.
+
+    >>> parse_latency("8ms"), parse_latency("0.5x")
+    ((8.0, None), (None, 0.5))
+
+    Raises:
+        ValueError: for anything else.
+    """
+    number, unit = _split(text, "such as 8ms or 0.5x")
+    if unit != "x":
+        return parse_milliseconds(text), None
+    if number == 0:
+        raise ValueError(f"'{text}' is not a latency such as 8ms or 0.5x")
+    return None, number
+
+
 def parse_bytes(text: str) -> int:
     """A size in bytes; kB, MB, GB are powers of 1000, KiB, MiB, GiB of 1024.
 

@@ -28,11 +28,15 @@ class Choice:
     """What is computed in where nothing is quantised: because the runtime is told so, or the graph is written in it."""
     options: Mapping[str, object] = field(default_factory=dict)
     """Options of the quantising pass that differ from its defaults, as JSON values."""
+    variant: str = ""
+    """What it starts from: the original, or what training made of it (``recovered``, ``qat``)."""
+    widths: tuple[str, ...] = ()
+    """What pruning left of each group in that variant, so that a plan repeats it without measuring."""
 
     @property
     def title(self) -> str:
         """What reports call it: ``int8 (conv)``, ``bf16``."""
-        parts = [part for part in (self.scheme, f"{self.hint} rest" if self._mixed else "") if part]
+        parts = [part for part in (self.variant, self.scheme, f"{self.hint} rest" if self._mixed else "") if part]
         return f"{self.precision} ({', '.join(parts)})" if parts else self.precision
 
     @property
@@ -59,6 +63,7 @@ class Choice:
             "options": {
                 name: list(value) if isinstance(value, tuple) else value for name, value in self.options.items()
             },
+            **({"variant": self.variant, "widths": list(self.widths)} if self.variant else {}),
         }
 
     @property
@@ -81,6 +86,9 @@ class Choice:
         wrong = [name for name, value in texts.items() if not isinstance(value, str)]
         if wrong or not isinstance(options, Mapping):
             raise BadInputError(f"the plan lacks {', '.join([*wrong] or ['options'])}", _REMEDY)
+        variant, widths = data.get("variant", ""), data.get("widths", [])
+        if not isinstance(variant, str) or not isinstance(widths, list):
+            raise BadInputError("the plan's variant is no text, or its widths are no list", _REMEDY)
         frozen = {str(name): tuple(value) if isinstance(value, list) else value for name, value in options.items()}
         return cls(
             runtime=str(texts["runtime"]),
@@ -88,6 +96,8 @@ class Choice:
             scheme=str(texts["scheme"]),
             hint=str(texts["hint"]),
             options=frozen,
+            variant=variant,
+            widths=tuple(str(one) for one in widths),
         )
 
 

@@ -16,6 +16,7 @@ from edgewright.core.errors import EdgewrightError, UnavailableError, UsageError
 from edgewright.core.model import TorchFile
 from edgewright.core.workdir import working_folder
 from edgewright.driver import package
+from edgewright.driver.chain import Chain, checkpoints, require_trainable, wanted_stages
 from edgewright.driver.conclude import Winner, conclude
 from edgewright.driver.depfile import files_read, write_depfile
 from edgewright.driver.job import Job, Lane
@@ -33,6 +34,7 @@ from edgewright.driver.selection import Contender, Selection
 from edgewright.driver.sets import open_sets
 from edgewright.driver.sizes import size_ranges
 from edgewright.driver.trace import traced
+from edgewright.driver.training_data import open_train, torch_source
 from edgewright.driver.workshop import Workshop, require_supported
 from edgewright.targets.detect import is_present, this_host
 from edgewright.targets.schema import Target
@@ -54,14 +56,34 @@ def compile_model(request: CompileRequest) -> CompileReport:
     groups = output_groups(request)
     with working_folder() as workdir:
         job, notes = open_job(request, groups, workdir)
-        reports = []
-        for group in groups:
-            try:
-                reports.append(compile_group(job, group))
-            except EdgewrightError as error:
-                if len(groups) == 1:
-                    raise
-                reports.append(TargetReport(group.name, error.exit_code, problem=error.problem, remedy=error.remedy))
+        if stages := wanted_stages(job.recipe, request):
+            return _trained_and_compiled(job, groups, notes, stages)
+        return _compiled(job, groups, notes)
+
+
+def _trained_and_compiled(
+    job: Job, groups: Sequence[Group], notes: tuple[str, ...], stages: tuple[str, ...]
+) -> CompileReport:
+    """What the stages leave is kept until every bundle is there as it was wished for."""
+    plan = None if job.request.plan is None else read_plan(job.request.plan)
+    with checkpoints(job.request) as work:
+        lanes = tuple((group.name, lane) for group in groups for lane in _lanes(job, group))
+        chain = Chain(job, stages, lanes, work.path, () if plan is None else plan.choice.widths)
+        report = _compiled(replace(job, variants=chain.run()), groups, notes)
+        work.kept = any(one.exit_code for one in report.targets)
+    return report
+
+
+def _compiled(job: Job, groups: Sequence[Group], notes: tuple[str, ...]) -> CompileReport:
+    request = job.request
+    reports = []
+    for group in groups:
+        try:
+            reports.append(compile_group(job, group))
+        except EdgewrightError as error:
+            if len(groups) == 1:
+                raise
+            reports.append(TargetReport(group.name, error.exit_code, problem=error.problem, remedy=error.remedy))
     report = CompileReport(job.original.name, tuple(reports), notes)
     if request.depfile is not None:
         written = [one.bundle for one in report.targets if one.bundle is not None]
@@ -90,7 +112,11 @@ def open_job(request: CompileRequest, groups: Sequence[Group], workdir: Path) ->
         keep_program=any("torch" in accepted_forms(target) for group in groups for target in group.targets),
     )
     original = loaded.model
+    stages = wanted_stages(recipe, request)
+    source = torch_source(loaded, request.model, (*recipe.shapes, *request.shapes), trust=request.trust_pickle)
+    require_trainable(source, stages, original.name)
     sets = open_sets(request.data, request.eval_data, original.inputs, recipe.preprocessing, request.seed)
+    train = open_train(request, stages, original.inputs, recipe.preprocessing, sets)
     notes = [f"{note.subject}: {note.text}" for note in loaded.notes]
     notes += sets.notes if sets else ()
     if any(target.device != "CPU" for group in groups for target in group.targets):
@@ -106,7 +132,19 @@ def open_job(request: CompileRequest, groups: Sequence[Group], workdir: Path) ->
     notes += _compared_with_torch(loaded, executor)
     golden = None if request.golden is None else open_data(str(request.golden), original.inputs, recipe.preprocessing)
     answers = Answers(executor, original)
-    job = Job(request, recipe, original, sets, metric, answers, workdir, golden=golden, program=loaded.program)
+    job = Job(
+        request,
+        recipe,
+        original,
+        sets,
+        metric,
+        answers,
+        workdir,
+        golden=golden,
+        program=loaded.program,
+        source=source,
+        train=train,
+    )
     for note in notes:
         request.log(note)
     return job, tuple(notes)
@@ -241,7 +279,12 @@ def open_lane(job: Job, target: Target) -> Lane:
     )
     judge = None if sets is None else Judge(job.metric, job.recipe.decode, job.answers)
     here = presence(target, backend)
-    return Lane(target, here, Workshop(backend, site, job.recipe, here.elsewhere, program), judge)
+    return Lane(
+        target,
+        here,
+        Workshop(backend, site, job.recipe, here.elsewhere, program, {one.name: one for one in job.variants}),
+        judge,
+    )
 
 
 def require_program(job: Job, target: Target) -> TorchFile:

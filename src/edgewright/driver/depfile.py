@@ -22,7 +22,7 @@ def write_depfile(path: Path, outputs: Sequence[Path], inputs: Iterable[Path]) -
 
 def files_read(request: CompileRequest) -> list[Path]:
     """The files that the request's words name: the model and what lies beside it, data, recipe, targets, plan."""
-    words = [request.model, request.data, request.eval_data, request.metric, *request.targets]
+    words = [request.model, request.data, request.eval_data, request.train_data, request.metric, *request.targets]
     named = [Path(word.rpartition(":")[0] if ".py:" in word else word) for word in words if word is not None]
     named += [path for path in (request.recipe, request.plan, request.golden) if path is not None]
     found = []

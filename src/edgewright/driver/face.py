@@ -91,6 +91,10 @@ def compile(  # noqa: A001 - the word users know; nobody imports the builtin's n
     out: Path | str,
     data: str | Path | None = None,
     eval_data: str | Path | None = None,
+    train_data: str | Path | None = None,
+    keep: tuple[str, ...] = (),
+    resume: bool = True,
+    work: Path | str | None = None,
     metric: str | None = None,
     budget: Budget | None = None,
     precision: str = "auto",
@@ -106,6 +110,10 @@ def compile(  # noqa: A001 - the word users know; nobody imports the builtin's n
         target: ``hardware/runtime``, hardware alone, or a TOML file.
         data: calibration data, or all there is: ``file.npz``, a folder, ``module:factory``.
         eval_data: what accuracy is judged on.
+        train_data: what pruning is recovered from, and what trains for int8.
+        keep: glob patterns of modules that must not lose channels.
+        resume: go on from checkpoints of the very same inputs.
+        work: where checkpoints and trained weights are kept; by default beside ``out``, until the bundle is there.
         log: takes each line of talk.
 
     Raises:
@@ -120,6 +128,10 @@ def compile(  # noqa: A001 - the word users know; nobody imports the builtin's n
         out=Path(out),
         data=None if data is None else str(data),
         eval_data=None if eval_data is None else str(eval_data),
+        train_data=None if train_data is None else str(train_data),
+        keep=keep,
+        resume=resume,
+        work=None if work is None else Path(work),
         metric=metric,
         budget=budget or Budget(),
         precision=precision,

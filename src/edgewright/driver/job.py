@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgewright.core import jsontext
 from edgewright.core.data import DataSet
-from edgewright.core.model import OnnxModel, TorchFile
+from edgewright.core.model import OnnxModel, TorchFile, TorchSource
 from edgewright.driver.judge import Judge
 from edgewright.driver.presence import Presence
 from edgewright.driver.recipe import Recipe
@@ -15,6 +15,7 @@ from edgewright.driver.reference import Answers
 from edgewright.driver.request import CompileRequest
 from edgewright.driver.search import Trial
 from edgewright.driver.sets import DataSets
+from edgewright.driver.variant import Variant
 from edgewright.driver.workshop import Workshop
 from edgewright.targets.detect import this_host
 from edgewright.targets.schema import Target
@@ -38,6 +39,12 @@ class Job:
     """What the user gave for the golden samples, where the other data must not travel."""
     program: TorchFile | None = None
     """The model in torch form, where it was given so and a runtime takes it."""
+    source: TorchSource | None = None
+    """Where a torch model comes from, for what trains it."""
+    train: DataSet | None = None
+    """``--train-data``."""
+    variants: tuple[Variant, ...] = ()
+    """What training made of the model, beside the original."""
 
     @property
     def preprocessing_json(self) -> dict[str, object]:
@@ -61,6 +68,9 @@ class Job:
                 "max_drop": request.budget.max_drop,
                 "max_bytes": request.budget.max_bytes,
                 "max_latency_ms": request.budget.max_latency_ms,
+                "max_latency_ratio": request.budget.max_latency_ratio,
+                "train": None if self.train is None else self.train.digest,
+                "keep": list(request.keep),
                 "precision": request.precision,
                 "recipe": self.recipe.to_json(),
                 "seed": request.seed,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from edgewright.benchmarks.bench import bench_bundle
 from edgewright.benchmarks.record import Record
 from edgewright.core.bundle import open_bundle
 from edgewright.driver.choice import float_choices
 from edgewright.driver.job import Job, Lane
-from edgewright.driver.package import Proof, write
+from edgewright.driver.package import Proof, golden_samples, write
+from edgewright.driver.proof import golden_feeds
 from edgewright.driver.search import Trial
 from edgewright.driver.selection import GAIN, Contender, Selection
 from edgewright.driver.workshop import Built
@@ -33,11 +35,13 @@ def check_latency(job: Job, contender: Contender, proof: Proof) -> LatencyFindin
     Raises:
         EngineError: the engine fails while it is timed.
     """
-    limit = job.request.budget.max_latency_ms
-    if limit is None:
+    limit, ratio = job.request.budget.max_latency_ms, job.request.budget.max_latency_ratio
+    if limit is None and ratio is None:
         return None
     if not contender.lane.presence.timed:
         return LatencyFinding(None, f"--max-latency is unmeasured: {contender.lane.presence.reason}")
+    if limit is None:
+        return _check_ratio(job, contender, proof, cast("float", ratio))
     record = measured(job, contender.lane, contender.trial.built, proof)
     p50 = record.summary.percentiles["p50"]
     bound_ms = (p50.value if p50.ci95 is None else p50.ci95[1]) / 1e6
@@ -45,6 +49,36 @@ def check_latency(job: Job, contender: Contender, proof: Proof) -> LatencyFindin
         f"p50 is {p50.value / 1e6:.3g} ms, at most {bound_ms:.3g} ms with 95 % confidence; --max-latency {limit:g} ms"
     )
     return LatencyFinding(bound_ms <= limit, text, record)
+
+
+def _check_ratio(job: Job, contender: Contender, proof: Proof, limit: float) -> LatencyFinding:
+    """The ratio to the original in float32 on the same target, both measured twice (float, new, new, float).
+
+    What counts is its upper bound: the new one's largest upper bound over the float one's smallest lower bound.
+    """
+    lane = contender.lane
+    rival = lane.workshop.build(float_choices(lane.target)[0])
+    feeds, originals = golden_feeds(job)
+    golden, tolerances = golden_samples(rival, rival.artifact, feeds, originals, lane.threads)
+    against = Proof(None, proof.limits, golden, tolerances)
+    arms = [(rival, against), (contender.trial.built, proof)]
+    records = [measured(job, lane, *arm) for arm in (arms[0], arms[1], arms[1], arms[0])]
+    spans = [_span_ms(record) for record in records]
+    (first, second, third, fourth) = spans
+    ratio = (second[0] + third[0]) / (first[0] + fourth[0])
+    bound = max(second[2], third[2]) / min(first[1], fourth[1])
+    text = (
+        f"p50 is {ratio:.3g}x of the float32 original's ({(second[0] + third[0]) / 2:.3g} ms against"
+        f" {(first[0] + fourth[0]) / 2:.3g} ms), at most {bound:.3g}x; --max-latency {limit:g}x"
+    )
+    return LatencyFinding(bound <= limit, text, records[1])
+
+
+def _span_ms(record: Record) -> tuple[float, float, float]:
+    """Median, and the bounds of its 95 % interval."""
+    p50 = record.summary.percentiles["p50"]
+    low, high = (p50.value, p50.value) if p50.ci95 is None else p50.ci95
+    return p50.value / 1e6, low / 1e6, high / 1e6
 
 
 def slower_than_float(job: Job, selection: Selection, contender: Contender, proof: Proof) -> str | None:

@@ -114,9 +114,7 @@ def write(
         precision=built.choice.precision,
         inputs=built.artifact.inputs,
         outputs=built.artifact.outputs,
-        passes=tuple(
-            PassRecord(one.name, one.options_json()) for one in built.passes if _stood(one.name, built.journal)
-        ),
+        passes=tuple(PassRecord(one.pass_name, dict(one.options)) for one in built.journal if not one.rejected),
         accuracy=proof.accuracy,
         limits=proof.limits,
         size_bytes=built.artifact.size_bytes,
@@ -158,7 +156,3 @@ def _backend(artifact: Artifact) -> BackendRecord:
     return BackendRecord(
         artifact.backend, versions, artifact.entry, dict(artifact.properties), artifact.pending or None
     )
-
-
-def _stood(name: str, journal: Sequence[JournalEntry]) -> bool:
-    return all(not entry.rejected for entry in journal if entry.pass_name == name)

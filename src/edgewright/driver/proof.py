@@ -35,7 +35,7 @@ def prove(job: Job, contender: Contender) -> Proof:
         max_bytes=budget.max_bytes,
         bytes_met=_bytes_met(budget.max_bytes, built.artifact),
     )
-    feeds, originals = _golden(job)
+    feeds, originals = golden_feeds(job)
     lane = contender.lane
     here = lane.workshop.openable(built.artifact) if lane.presence.runnable else None
     golden, tolerances = golden_samples(built, here, feeds, originals, lane.threads)
@@ -70,7 +70,8 @@ def _accuracy(job: Job, contender: Contender) -> Accuracy | None:
     )
 
 
-def _golden(job: Job) -> tuple[list[Feeds], list[Outputs]]:
+def golden_feeds(job: Job) -> tuple[list[Feeds], list[Outputs]]:
+    """The samples that go into the bundle, and what the original answers to them."""
     if job.golden is not None:
         feeds = list(itertools.islice(iter(job.golden), max(GOLDEN_SAMPLES, len(job.golden))))
         return feeds, list(job.answers.run(feeds))

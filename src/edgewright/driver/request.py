@@ -34,6 +34,8 @@ class CompileRequest:
     out: Path
     data: str | None = None
     eval_data: str | None = None
+    train_data: str | None = None
+    """What ``prune``, ``distil`` and ``qat`` train on."""
     metric: str | None = None
     budget: Budget = field(default_factory=Budget)
     precision: str = "auto"
@@ -46,8 +48,16 @@ class CompileRequest:
     depfile: Path | None = None
     trust_pickle: bool = False
     allow_nonfinite: bool = False
+    keep: tuple[str, ...] = ()
+    """Glob patterns of modules that must not lose channels."""
+    resume: bool = True
+    """Go on from checkpoints of the very same inputs; False begins anew."""
+    work: Path | None = None
+    """Where checkpoints and trained weights are kept; None for beside ``out``, until the bundle is there."""
     trace: bool = False
     """Measure the model after every pass too, into the record beside the bundle."""
+    progress: Callable[[str, float], None] = lambda _what, _share: None
+    """Takes what is being done, and the share of it that is behind."""
     log: Callable[[str], None] = _quiet
     """Takes one line of talk at a time; the command line sends it to stderr."""
 

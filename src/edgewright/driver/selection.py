@@ -15,6 +15,7 @@ from edgewright.driver.job import Job, Lane
 from edgewright.driver.samples import SyntheticSamples
 from edgewright.driver.search import Trial, Tuner, attempt, fastest, measure
 from edgewright.driver.sizes import usual_inputs
+from edgewright.driver.variant import varied
 
 TIMED_SAMPLES = 8
 """Distinct real inputs a timed arm cycles through."""
@@ -114,6 +115,7 @@ class Selection:
         for lane in self.lanes:
             choices = coded_choices(lane.target) if precision in CODED else float_choices(lane.target)
             choices = [one for one in choices if one.precision == precision]
+            choices = varied(choices, self.job.variants, trained_first=True)
             if not choices:
                 self.log(f"  {lane.target.name} has no {precision}: it takes {', '.join(lane.target.precisions)}")
             found += self._first_coded(lane, choices) if precision in CODED else self._all_plain(lane, choices)
@@ -155,7 +157,11 @@ class Selection:
         return found
 
     def _automatic(self) -> list[Contender]:
-        plain = [(lane, choice) for lane in self.lanes for choice in float_choices(lane.target)]
+        plain = [
+            (lane, choice)
+            for lane in self.lanes
+            for choice in varied(float_choices(lane.target), self.job.variants, trained_first=False)
+        ]
         floats = [one for one in (self._plain(lane, choice) for lane, choice in plain) if one]
         if self.job.sets is None:
             self.log("  int8 is left out: it needs --data to calibrate and to prove it")
@@ -166,7 +172,7 @@ class Selection:
         drafts = [
             one
             for lane in self.lanes
-            for choice in int8_choices(lane.target)
+            for choice in varied(int8_choices(lane.target), self.job.variants, trained_first=False)
             if (one := self._plain(lane, choice, tunable=True))
         ]
         timed = self.timed([*floats, *drafts])

@@ -17,6 +17,7 @@ from edgewright.core.errors import UnavailableError
 from edgewright.core.model import Model, OnnxModel, TorchFile
 from edgewright.driver.choice import CODED, Choice
 from edgewright.driver.recipe import Recipe
+from edgewright.driver.variant import Variant
 from edgewright.targets.schema import Target
 
 _SHOWN = 5
@@ -46,6 +47,8 @@ class Workshop:
     """The target's hardware is not here: its engines are run as this machine's CPU opens them."""
     program: TorchFile | None = None
     """The model in torch form, for a backend that takes it so: then no graph pass runs."""
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+    """What a choice may start from instead of the original, by name."""
     _prefixes: dict[str, tuple[OnnxModel, tuple[JournalEntry, ...]]] = field(default_factory=dict)
     _built: dict[str, Built] = field(default_factory=dict)
 
@@ -66,7 +69,7 @@ class Workshop:
         elif choice.digest not in self._built:
             passes = self.pipeline(choice).passes
             target = narrowed(self.target, choice)
-            start, first = self._early(passes, target)
+            start, first = self._early(choice, passes, target)
             late = [one for one in passes if one.stage >= Stage.QUANTIZE]
             model, second = run_pipeline(late, start, replace(self.site, target=target))
             assert isinstance(model, OnnxModel)
@@ -111,7 +114,7 @@ class Workshop:
 
     def before_quantisation(self, choice: Choice) -> OnnxModel:
         """The float model that the quantising pass of ``choice`` is given."""
-        return self._early(self.pipeline(choice).passes, narrowed(self.target, choice))[0]
+        return self._early(choice, self.pipeline(choice).passes, narrowed(self.target, choice))[0]
 
     def pipeline(self, choice: Choice) -> DefaultPipeline:
         """The passes of ``choice`` in order, the recipe's and the choice's options in place, and those left out."""
@@ -132,13 +135,27 @@ class Workshop:
                     (built.artifact.folder / name).unlink(missing_ok=True)
         self._built = {kept.choice.digest: kept}
 
-    def _early(self, passes: tuple[AnyPass, ...], target: Target) -> tuple[OnnxModel, tuple[JournalEntry, ...]]:
+    def _start(self, choice: Choice) -> tuple[OnnxModel, tuple[JournalEntry, ...]]:
+        if not choice.variant:
+            return self.site.original, ()
+        if choice.variant not in self.variants:
+            raise UnavailableError(
+                f"the plan starts from a model that was trained ('{choice.variant}'), and nothing is trained here",
+                "Give the module, --train-data and the recipe it was compiled with.",
+            )
+        variant = self.variants[choice.variant]
+        return variant.model, variant.entries
+
+    def _early(
+        self, choice: Choice, passes: tuple[AnyPass, ...], target: Target
+    ) -> tuple[OnnxModel, tuple[JournalEntry, ...]]:
         early = [one for one in passes if one.stage < Stage.QUANTIZE]
-        key = jsontext.digest([[one.name, one.options_json()] for one in early])
+        key = jsontext.digest([choice.variant, [[one.name, one.options_json()] for one in early]])
         if key not in self._prefixes:
-            model, entries = run_pipeline(early, self.site.original, replace(self.site, target=target))
+            start, before = self._start(choice)
+            model, entries = run_pipeline(early, start, replace(self.site, target=target))
             assert isinstance(model, OnnxModel)
-            self._prefixes[key] = (model, tuple(entries))
+            self._prefixes[key] = (model, (*before, *entries))
         return self._prefixes[key]
 
     def _configured(self, one: AnyPass, choice: Choice) -> AnyPass:
