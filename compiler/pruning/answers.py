@@ -1,0 +1,73 @@
+"""How far a changed module's answers are from what it answered before; and data as a module takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from edgewright.compiler.pruning.dependencies import tensors_in
+from edgewright.compiler.torch_stage.arrays import Arrays
+from edgewright.core.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Batches: TypeAlias = "list[tuple[torch.Tensor, ...]]"
+BATCH_ROWS = 32
+_FLAT = 1e-3
+"""A channel of the outputs that varies less than this share of the average one is weighed as if it varied so much."""
+
+
+def batches_of(arrays: Arrays, inputs: Sequence[TensorSpec], samples: int, rows: int = BATCH_ROWS) -> Batches:
+    """At most ``samples`` samples, spread over all of ``arrays``, in batches of ``rows``, all as large as the first.
+
+    A model of a fixed batch size gets one sample, which has as many rows, at a time.
+    """
+    import torch
+
+    count = min(samples, len(arrays))
+    chosen = np.linspace(0, len(arrays) - 1, count).round().astype(int).tolist()
+    size = 1 if arrays.rows else min(rows, count)
+    batches: Batches = []
+    for start in range(0, count - size + 1, size):
+        feeds = arrays.batch(chosen[start : start + size])
+        batches.append(tuple(torch.from_numpy(np.array(feeds[spec.name])) for spec in inputs))
+    return batches
+
+
+def answers_of(module: nn.Module, batches: Batches) -> list[list[torch.Tensor]]:
+    """What ``module`` answers to each batch: its floating outputs."""
+    import torch
+
+    with torch.no_grad():
+        return [[value for value in tensors_in(module(*batch)) if value.is_floating_point()] for batch in batches]
+
+
+def output_error(reference: list[list[torch.Tensor]], answers: list[list[torch.Tensor]]) -> float:
+    """Mean squared difference over variance, channel by channel, averaged over channels and outputs; 0 is the same.
+
+    1 is what a model gets that answers the mean of each channel, whatever it is asked. An output's channels are its
+    last axis, or the second one where it has four axes or more.
+    """
+    errors = []
+    for place in range(len(reference[0]) if reference else 0):
+        one, other = (_by_channel([batch[place] for batch in batches]) for batches in (reference, answers))
+        spread = one.var(0, unbiased=False)
+        floor = max(float(spread.mean()) * _FLAT, 1e-12)
+        errors.append(float(((one - other).square().mean(0) / spread.clamp(min=floor)).mean()))
+    return sum(errors) / len(errors) if errors else 0.0
+
+
+def _by_channel(values: list[torch.Tensor]) -> torch.Tensor:
+    """(places, channels) in float64."""
+    import torch
+
+    rows = []
+    for value in values:
+        axis = 1 if value.dim() > 3 else max(value.dim() - 1, 0)
+        moved = value.movedim(axis, -1) if value.dim() else value.reshape(1, 1)
+        rows.append(moved.reshape(-1, moved.shape[-1]).double())
+    return torch.cat(rows)

@@ -1,0 +1,146 @@
+"""One round of pruning: from the widths a module has to narrower ones, made up for, with fresh statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from edgewright.compiler.pruning.allocate import Curve, allowed_widths
+from edgewright.compiler.pruning.answers import Batches
+from edgewright.compiler.pruning.batchnorm import reestimate
+from edgewright.compiler.pruning.compensate import Moments, collect, consumers
+from edgewright.compiler.pruning.importance import Method, scores
+from edgewright.compiler.pruning.options import PruneOptions
+from edgewright.compiler.pruning.sensitivity import Order, damages, narrowed, order_of, points
+from edgewright.compiler.pruning.structure import Structure, find_structure, widths
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_SENSITIVITY_MACS = 2e11
+"""Multiply-accumulates that measuring damage may take in one round: some 10 s on one core."""
+_FEWEST_ROWS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What every round is done with."""
+
+    example_inputs: tuple[torch.Tensor, ...]
+    batches: Batches
+    keep: tuple[str, ...]
+    multiple: int
+    options: PruneOptions
+
+
+@dataclass(frozen=True, eq=False)
+class Narrowing:
+    """A module that is being made narrower, and what is known of it."""
+
+    module: nn.Module
+    structure: Structure
+    order: Order
+    """Units by rising importance."""
+    moments: Mapping[str, Moments] | None
+    damage: Mapping[str, tuple[tuple[int, ...], tuple[float, ...]]] = field(default_factory=dict)
+    """Group -> (widths, error at each), where it has been measured."""
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Units that each group has now."""
+        return {group.name: group.units for group in self.structure.groups}
+
+    def cut(self, targets: Mapping[str, int], *, made_up: bool = True) -> nn.Module:
+        """A copy with the groups of ``targets`` at these widths."""
+        now = self.widths
+        removed = {name: self.order[name][: now[name] - width] for name, width in targets.items() if width < now[name]}
+        return narrowed(self.module, self.structure, removed, self.moments if made_up else None)
+
+
+def begin(module: nn.Module, recipe: Recipe, structure: Structure | None = None) -> Narrowing:
+    """Looks at ``module``: what can be cut, in which order, and what its layers read."""
+    found = structure or find_structure(module, recipe.example_inputs, keep=recipe.keep, multiple=recipe.multiple)
+    importance = cast("Method", recipe.options.importance)
+    order = order_of(scores(module, recipe.example_inputs, found, recipe.batches, importance))
+    moments = None
+    if recipe.options.compensate:
+        plans = {group.name: found.plans[group.name] for group in found.groups}
+        moments = collect(module, consumers(plans), recipe.batches)
+    return Narrowing(module, found, order, moments)
+
+
+def next_round(state: Narrowing, targets: Mapping[str, int], recipe: Recipe) -> Narrowing:
+    """``state`` with its groups at the widths ``targets``; what damage is known of untouched groups is kept."""
+    module = state.cut(targets)
+    reestimate(module, recipe.batches)
+    after = begin(module, recipe)
+    same = {name: known for name, known in state.damage.items() if targets.get(name) == state.widths.get(name)}
+    return Narrowing(after.module, after.structure, after.order, after.moments, same)
+
+
+def steps_of(state: Narrowing, units: Mapping[str, int], recipe: Recipe) -> dict[str, tuple[int, ...]]:
+    """Group -> widths it may take from now on, falling, the present one first.
+
+    Args:
+        units: of each group before anything was cut.
+    """
+    return {
+        group.name: allowed_widths(widths(group, recipe.multiple), group.units, units[group.name], recipe.options.floor)
+        for group in state.structure.groups
+        if group.name in units
+    }
+
+
+def with_damage(
+    state: Narrowing,
+    steps: Mapping[str, Sequence[int]],
+    recipe: Recipe,
+    macs: int,
+    progress: Callable[[float, str], None] = lambda _done, _text: None,
+) -> Narrowing:
+    """``state`` with the damage of every group in ``steps``; what is known already is not measured again.
+
+    Args:
+        macs: multiply-accumulates of one row of the module as it is; decides how much data can be looked at.
+    """
+    missing = {name: tuple(one) for name, one in steps.items() if name not in state.damage}
+    runs = sum(len(points(one)) for one in missing.values())
+    if not runs:
+        found: dict[str, tuple[float, ...]] = dict.fromkeys(missing, (0.0,))
+    else:
+        batches = _first_rows(recipe.batches, max(_FEWEST_ROWS, int(_SENSITIVITY_MACS / (runs * max(macs, 1)))))
+        found = damages(
+            state.module,
+            state.structure,
+            state.order,
+            widths=missing,
+            batches=batches,
+            moments=state.moments,
+            progress=progress,
+        )
+    measured = {name: (missing[name], damage) for name, damage in found.items()}
+    return Narrowing(state.module, state.structure, state.order, state.moments, {**state.damage, **measured})
+
+
+def curves_of(
+    state: Narrowing, steps: Mapping[str, Sequence[int]], barred: Mapping[str, frozenset[int]]
+) -> list[Curve]:
+    """What may be narrowed, for ``allocate``, in the module's order."""
+    found = []
+    for name, allowed in steps.items():
+        known, damage = state.damage[name]
+        at = np.interp([-width for width in allowed], [-width for width in known], damage)
+        found.append(Curve(name, tuple(allowed), tuple(at.tolist()), barred.get(name, frozenset())))
+    return found
+
+
+def _first_rows(batches: Batches, rows: int) -> Batches:
+    """As many whole batches as have about ``rows`` rows; of the first one only a part where that is enough."""
+    size = len(batches[0][0])
+    if rows < size:
+        return [tuple(tensor[:rows] for tensor in batches[0])]
+    return batches[: rows // size]

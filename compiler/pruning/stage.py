@@ -1,0 +1,295 @@
+"""The pruning stage: narrows a module, round by round, until it is as fast (or as small) as was asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edgewright.compiler.pass_base import Note
+from edgewright.compiler.pruning.allocate import allocate
+from edgewright.compiler.pruning.answers import answers_of, batches_of, output_error
+from edgewright.compiler.pruning.extents import Extents, read_extents
+from edgewright.compiler.pruning.goals import Limits, limits_of
+from edgewright.compiler.pruning.latency_model import LatencyModel
+from edgewright.compiler.pruning.latency_table import LatencyTable, candidates, read_table
+from edgewright.compiler.pruning.options import PruneOptions, effective_goal, format_widths, parse_widths
+from edgewright.compiler.pruning.rounds import (
+    Narrowing,
+    Recipe,
+    begin,
+    curves_of,
+    next_round,
+    steps_of,
+    with_damage,
+)
+from edgewright.compiler.site import Absent, Goal
+from edgewright.compiler.torch_stage.context import Progress, StageContext, StoppedError
+from edgewright.compiler.torch_stage.request import StageResult
+from edgewright.compiler.torch_stage.state import save_state
+from edgewright.core.errors import UsageError
+from edgewright.core.model import OnnxModel
+
+_MORE_ROUNDS = 4
+"""Rounds beyond those asked for, where predictions fell short of what was measured."""
+_MOST_UNDONE = 3
+
+
+@dataclass(eq=False)
+class _Search:
+    """What is known so far of one stage's search."""
+
+    context: StageContext
+    recipe: Recipe
+    extents: Extents
+    state: Narrowing
+    template: OnnxModel | None = None
+    """The module's ONNX form as it came in, where anything is timed."""
+    full_ms: Mapping[str, float] = field(default_factory=dict)
+    latest_ms: Mapping[str, float] = field(default_factory=dict)
+    models: dict[str, LatencyModel] = field(default_factory=dict)
+    barred: dict[str, frozenset[int]] = field(default_factory=dict)
+    rounds: list[dict[str, int]] = field(default_factory=list)
+    timings: list[dict[str, object]] = field(default_factory=list)
+    undone: int = 0
+    notes: list[Note] = field(default_factory=list)
+
+
+def prune(context: StageContext) -> StageResult:
+    """Makes ``context.module`` narrower, as its options and the goal ask for.
+
+    Raises:
+        UsageError: there is no data to see by what a cut does.
+        StoppedError: it was asked to end; what was timed is kept.
+    """
+    options = context.options
+    assert isinstance(options, PruneOptions)
+    started = time.monotonic()
+    goal = effective_goal(context.goal, options)
+    if goal is None and not options.widths:
+        return StageResult(0, (Note("skipped", "", "no goal was stated: nothing is pruned"),))
+    data = context.train if isinstance(context.calibration, Absent) else context.calibration
+    if isinstance(data, Absent):
+        raise UsageError("pruning has no data to see by what a cut does", "Give --data: inputs, no labels are needed.")
+    batches = batches_of(data, context.inputs, options.samples)
+    recipe = Recipe(
+        context.example_inputs, batches, (*context.keep, *options.keep), context.target.channel_multiple, options
+    )
+    state = begin(context.module, recipe)
+    notes = [Note("skipped", path, reason) for path, reason in state.structure.refused]
+    if not state.structure.groups:
+        what = notes[0].text if notes else "it has no convolution or linear layer between others"
+        where = f"'{notes[0].subject:.100}': " if notes and notes[0].subject else ""
+        return StageResult(0, (*notes, Note("warning", "", f"nothing of this model can be pruned: {where}{what}")))
+    first = context.example_inputs[0]
+    plans = {group.name: state.structure.plans[group.name] for group in state.structure.groups}
+    extents = read_extents(context.module, context.example_inputs, plans, first.shape[0] if first.dim() else 1)
+    search = _Search(context, recipe, extents, state, notes=notes)
+    if options.widths:
+        _repeat(search, parse_widths(options.widths))
+    else:
+        assert goal is not None
+        _pursue(search, goal)
+    return _conclude(search, time.monotonic() - started)
+
+
+def _repeat(search: _Search, plan: Mapping[str, tuple[int, ...]]) -> None:
+    """Cuts to the widths of a plan, round by round; measures nothing."""
+    if unknown := sorted(plan.keys() - search.extents.units.keys()):
+        known = ", ".join(search.extents.units)
+        raise UsageError(f"widths: '{unknown[0]:.100}' is no group of this model", f"Its groups: {known:.2000}.")
+    for number in range(max(len(rounds) for rounds in plan.values())):
+        now = search.state.widths
+        targets = {name: min(now[name], rounds[min(number, len(rounds) - 1)]) for name, rounds in plan.items()}
+        search.rounds.append({**now, **targets})
+        search.state = next_round(search.state, {**now, **targets}, search.recipe)
+
+
+def _pursue(search: _Search, goal: Goal) -> None:
+    limits = _prepare(search, goal)
+    if limits is None:
+        return
+    steps = search.recipe.options.steps
+    start = max(limits.costs(search.models, _undercut(search))({}).values())
+    if start <= 1:
+        search.notes.append(Note("skipped", "", "the model meets the goal as it is"))
+        return
+    for number in range(1, steps + _MORE_ROUNDS + 1):
+        if search.context.stopping():
+            raise StoppedError
+        aim = start ** (1 - min(number / steps, 1.0))
+        widths = _decide(search, limits, aim, number / (steps + 1))
+        if widths == search.state.widths:
+            if aim <= 1:
+                break
+            continue
+        _take(search, widths, number)
+        if _met(search, limits) or search.undone > _MOST_UNDONE:
+            break
+    if not _met(search, limits):
+        search.notes.append(Note("warning", "", _shortfall(search, limits)))
+
+
+def _prepare(search: _Search, goal: Goal) -> Limits | None:
+    """Times the model and its groups where that can be done, and gives what the goal comes to."""
+    context = search.context
+    in_latency = goal.latency_ms is not None or goal.latency_ratio is not None or bool(goal.limits_ms)
+    if isinstance(context.measure, Absent):
+        if in_latency:
+            proxy = "multiplications stand in for it" if goal.latency_ratio is not None else "nothing is pruned"
+            search.notes.append(Note("warning", "", f"latency cannot be measured ({context.measure.reason}): {proxy}"))
+        return limits_of(goal, search.extents, {})
+    search.template = context.export(context.module)
+    steps = steps_of(search.state, search.extents.units, search.recipe)
+    wanted = candidates(search.extents, steps) if in_latency else []
+    # Weights do not matter to time: no candidate is made up for.
+    table = read_table(
+        context, search.template, lambda name, width: search.state.cut({name: width}, made_up=False), wanted
+    )
+    search.full_ms = search.latest_ms = table.full_ms
+    margin = search.recipe.options.margin
+    search.models, search.barred = table.models(search.extents, margin), table.barred(margin)
+    search.timings.append({"table": table.to_json()})
+    _note_table(search, table, steps, in_latency=in_latency)
+    limits = limits_of(goal, search.extents, table.full_ms)
+    if limits is None:
+        search.notes.append(Note("warning", "", "no target of this compile could be timed: nothing is pruned"))
+    return limits
+
+
+def _note_table(
+    search: _Search, table: LatencyTable, steps: Mapping[str, tuple[int, ...]], *, in_latency: bool
+) -> None:
+    for name, widths in search.barred.items():
+        text = f"{sorted(widths)} units measured no faster than a wider one: never taken"
+        search.notes.append(Note("skipped", name, text))
+    measured = {entry.group for entry in table.entries}
+    if in_latency and (rest := [name for name in steps if name not in measured]):
+        text = f"{len(rest)} of {len(steps)} groups are too small to be timed alone: their time is estimated"
+        search.notes.append(Note("skipped", rest[0], text))
+
+
+def _decide(search: _Search, limits: Limits, aim: float, done: float) -> dict[str, int]:
+    """The widths of the next round."""
+    steps = steps_of(search.state, search.extents.units, search.recipe)
+
+    def progress(share: float, name: str) -> None:
+        search.context.progress(Progress(min(0.4 + 0.6 * done, 0.99), f"what {name} does to the answers ({share:.0%})"))
+
+    macs = search.extents.macs(search.state.widths)
+    search.state = with_damage(search.state, steps, search.recipe, macs, progress)
+    curves = curves_of(search.state, steps, search.barred)
+    gone = {name: width for name, width in search.state.widths.items() if name not in steps}
+    cost = limits.costs(search.models, _undercut(search))
+    fixed = _fixed(search)
+    chosen = allocate(curves, lambda widths: cost({**fixed, **gone, **widths}), aim)
+    return {**gone, **chosen.widths}
+
+
+def _fixed(search: _Search) -> dict[str, int]:
+    """Widths of groups that an earlier round narrowed so far that they are none any more."""
+    return dict(search.rounds[-1]) if search.rounds else {}
+
+
+def _take(search: _Search, widths: Mapping[str, int], number: int) -> None:
+    """Cuts to ``widths`` and times what came of it; a round that is slower than the one before is undone."""
+    before = search.state
+    after = next_round(before, widths, search.recipe)
+    taken = {**_fixed(search), **widths}
+    if search.template is not None:
+        assert not isinstance(search.context.measure, Absent)
+        reference, row = search.context.measure([search.template, search.context.export(after.module)])
+        latency = {
+            target: row[target] / reference[target] * full
+            for target, full in search.full_ms.items()
+            if target in row and target in reference
+        }
+        slower = _slower(search, latency)
+        search.timings.append({"round": number, "ms": latency, "original_ms": dict(reference), "undone": bool(slower)})
+        if slower:
+            _undo(search, widths, slower)
+            return
+        search.latest_ms = latency
+        for target, model in search.models.items():
+            search.models[target] = model.corrected(taken, latency[target])
+    search.state = after
+    search.rounds.append(taken)
+    share = search.extents.macs(taken) / max(search.extents.macs({}), 1)
+    search.context.log(f"round {number}: {share:.0%} of the multiplications are left{_times(search)}")
+
+
+def _slower(search: _Search, latency: Mapping[str, float]) -> str:
+    """The first target on which the round is slower than the one before, or does not run; empty where it is none."""
+    limit = 1 + search.recipe.options.margin
+    for target, before in search.latest_ms.items():
+        if target not in latency or latency[target] > before * limit:
+            return target
+    return ""
+
+
+def _undo(search: _Search, widths: Mapping[str, int], target: str) -> None:
+    search.undone += 1
+    now = search.state.widths
+    tried = {name: width for name, width in widths.items() if width < now.get(name, width)}
+    for name, width in tried.items():
+        search.barred[name] = search.barred.get(name, frozenset()) | {width}
+    text = f"{format_widths({name: (width,) for name, width in tried.items()})} measured slower on {target}: undone"
+    search.notes.append(Note("skipped", next(iter(tried), ""), text))
+
+
+def _met(search: _Search, limits: Limits) -> bool:
+    if limits.latency_ms:
+        costs = limits.timed(search.latest_ms)
+        return len(costs) == len(limits.latency_ms) and max(costs.values()) <= 1
+    return max(limits.exact({**_fixed(search), **search.state.widths}).values()) <= 1
+
+
+def _shortfall(search: _Search, limits: Limits) -> str:
+    costs = limits.timed(search.latest_ms) if limits.latency_ms else limits.exact(search.state.widths)
+    worst = max(costs, key=lambda name: costs[name], default="")
+    what = f"latency on {worst}" if limits.latency_ms else worst
+    reason = (
+        "each further cut measured slower" if search.undone > _MOST_UNDONE else "every group is as narrow as may be"
+    )
+    return f"the goal is missed: {what} is {costs.get(worst, float('nan')):.2f} times the limit, and {reason}"
+
+
+def _undercut(search: _Search) -> float:
+    return search.recipe.options.margin
+
+
+def _times(search: _Search) -> str:
+    return "".join(
+        f", {ms:.3g} of {search.full_ms[target]:.3g} ms on {target}" for target, ms in search.latest_ms.items()
+    )
+
+
+def _conclude(search: _Search, seconds: float) -> StageResult:
+    context, extents, state = search.context, search.extents, search.state
+    timings = {
+        "full_ms": dict(search.full_ms),
+        "ms": dict(search.latest_ms),
+        "steps": search.timings,
+        "seconds": seconds,
+    }
+    if not search.rounds:
+        return StageResult(0, tuple(search.notes), timings=timings)
+    final = search.rounds[-1]
+    narrowed = {name: width for name, width in final.items() if width < extents.units[name]}
+    save_state(context.folder, state.module, context.original())
+    damage = output_error(
+        answers_of(context.fresh(), search.recipe.batches), answers_of(state.module, search.recipe.batches)
+    )
+    search.notes += [Note("did", name, f"{extents.units[name]} -> {width} units") for name, width in narrowed.items()]
+    parameters = sum(value.numel() for value in state.module.parameters())
+    plan = {name: [one.get(name, final[name]) for one in search.rounds] for name in narrowed}
+    figures = {
+        "widths": list(format_widths(plan)),
+        "units": {name: [extents.units[name], width] for name, width in narrowed.items()},
+        "macs": [extents.macs({}), extents.macs(final)],
+        "parameters": [sum(value.numel() for value in context.fresh().parameters()), parameters],
+        "damage": float(f"{damage:.4g}"),
+        "rounds": [{"macs": extents.macs(one), "parameters": extents.count(one)} for one in search.rounds],
+    }
+    size = sum(value.numel() * value.element_size() for value in state.module.parameters())
+    return StageResult(len(narrowed), tuple(search.notes), parameters, size, figures, timings)
