@@ -169,6 +169,8 @@ def _dry_run(request: CompileRequest, *, as_json: bool) -> ExitCode:
     if as_json:
         _console.result(json.dumps(found.to_json(), indent=2, sort_keys=True))
         return found.exit_code
+    for line in found.training:
+        _console.result(f"first {line}")
     for target in found.targets:
         _console.result(
             f"{target.target} ({_console.escape_lines(target.presence)})" if target.presence else target.target

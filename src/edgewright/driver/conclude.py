@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from edgewright.benchmarks.record import append_record, record_path
+from edgewright.benchmarks.training_record import StageTimings, append_training
 from edgewright.core.errors import ExitCode
 from edgewright.driver import package
 from edgewright.driver.job import Job
@@ -53,6 +54,9 @@ def conclude(job: Job, group: Group, winner: Winner, because: object) -> TargetR
     if winner.latency is not None and winner.latency.record is not None:
         subject = replace(winner.latency.record.subject, bundle_sha256=digest)
         append_record(record_path(out), replace(winner.latency.record, subject=subject))
+    timed = [StageTimings(one.pass_name, one.timings) for one in built.journal if one.timings]
+    if timed:
+        append_training(record_path(out), digest, target.name, timed)
     remedy = f"It is in {out}. Allow more, give more calibration data, or leave --precision to auto."
     return TargetReport(
         target=target.name,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from edgewright.compiler.pass_base import Stage
 from edgewright.core.errors import EdgewrightError, ExitCode
 from edgewright.core.workdir import working_folder
+from edgewright.driver.chain import wanted_stages
 from edgewright.driver.choice import Choice, coded_choices, float_choices
 from edgewright.driver.compile import open_job, open_lane
 from edgewright.driver.job import Job, Lane
@@ -44,6 +45,8 @@ class DryRun:
     model: str
     notes: tuple[str, ...]
     targets: tuple[TargetPlan, ...]
+    training: tuple[str, ...] = ()
+    """What would be done to the module before it is lowered, one line a stage."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -56,6 +59,7 @@ class DryRun:
             "schema": "edgewright.plan/1",
             "model": self.model,
             "notes": list(self.notes),
+            "training": list(self.training),
             "targets": [
                 {
                     "target": one.target,
@@ -81,7 +85,16 @@ def plan(request: CompileRequest) -> DryRun:
     with working_folder() as workdir:
         job, notes = open_job(request, groups, workdir)
         plans = [one for group in groups for one in _plans(job, group)]
-        return DryRun(job.original.name, notes, tuple(plans))
+        return DryRun(job.original.name, notes, tuple(plans), _training(job))
+
+
+def _training(job: Job) -> tuple[str, ...]:
+    stages = wanted_stages(job.recipe, job.request)
+    if job.train is not None:
+        what = f"{len(job.train)} training samples{'' if job.train.labelled else ' without labels'}"
+    else:
+        what = f"{0 if job.sets is None else len(job.sets.calibrate)} calibration samples, augmented: no --train-data"
+    return tuple(f"{stage}: on {what}" for stage in stages)
 
 
 def _plans(job: Job, group: Group) -> list[TargetPlan]:
