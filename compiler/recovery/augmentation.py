@@ -40,8 +40,9 @@ def augmentation(inputs: Sequence[torch.Tensor], strength: str, *, flip: bool, m
     if len(inputs) != 1 or not inputs[0].is_floating_point():
         what = "whole numbers" if len(inputs) == 1 else f"{len(inputs)} tensors"
         return None, f"samples of {what} are not augmented"
+    mirrored = "" if flip else ", none mirrored"
     if is_image(inputs[0]):
-        return _images(strong=strength == "strong", flip=flip, mix=mix), f"{strength} changes of images"
+        return _images(strong=strength == "strong", flip=flip, mix=mix), f"{strength} changes of images{mirrored}"
     return _signals(strong=strength == "strong", mix=mix), f"{strength} changes of signals"
 
 

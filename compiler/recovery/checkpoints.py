@@ -54,6 +54,7 @@ class Checkpoint:
         plain = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "position"}
         state = {item.name: getattr(self.position, item.name) for item in fields(self.position)}
         state["scores"] = [(score.drop, score.loss) for score in self.position.scores]
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             torch.save({**plain, "position": state}, file)
 

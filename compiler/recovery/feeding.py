@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgewright.compiler.pass_base import Note
-from edgewright.compiler.recovery.augmentation import augmentation, strength_for
+from edgewright.compiler.recovery.augmentation import augmentation, is_image, strength_for
 from edgewright.compiler.recovery.calls import tensors_of
 from edgewright.compiler.recovery.job import Job
 from edgewright.compiler.recovery.objective import Objective, Wanted
@@ -21,6 +21,7 @@ from edgewright.core.tensors import Array
 if TYPE_CHECKING:
     import torch
 
+_PROBED = 128
 _KEPT_BYTES = 2 << 30
 """Of the teacher's answers on disk; more are asked for anew."""
 
@@ -36,14 +37,19 @@ class Feeding:
         self.steps = max(1, self.samples // settings.batch)
         self._kept: Mapping[str, Array] | None = None
         labels = objective.uses_labels
-        classes = not labels or not options.labels_loss
+        flip = options.flip and not (labels and options.labels_loss) and self._mirrored(job, settings)
         strength = strength_for(options.augment, self.samples, labels)
-        self._augment, self.words = augmentation(
-            self.first(arrays, context), strength, flip=options.flip and classes, mix=not labels
-        )
+        self._augment, self.words = augmentation(self.first(arrays, context), strength, flip=flip, mix=not labels)
         self.notes: tuple[Note, ...] = ()
         if self._augment is None and options.augment not in ("auto", "none"):
             self.notes = (Note("skipped", "augment", self.words),)
+
+    def _mirrored(self, job: Job, settings: Settings) -> bool:
+        import torch
+
+        chosen = job.indices[:_PROBED]
+        inputs = tensors_of(job.arrays.batch(chosen), job.context.inputs, torch.device(settings.device))
+        return len(inputs) == 1 and is_image(inputs[0]) and self._objective.knows_mirrored(inputs)
 
     @staticmethod
     def first(arrays: Arrays, context: StageContext) -> tuple[torch.Tensor, ...]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from edgewright.compiler.recovery.losses import LabelsLoss, Loss, Named
 
+_ALIKE = 0.9
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -103,6 +105,19 @@ class Objective:
         assert self._teacher is not None
         with torch.no_grad():
             return floats(call(self._teacher, inputs, self._names))
+
+    def knows_mirrored(self, inputs: Sequence[torch.Tensor]) -> bool:
+        """False where the teacher takes most images for something else when they are mirrored: digits, signs, text."""
+        import torch
+
+        if self._teacher is None or self.judging is losses.relative_error:
+            return self._teacher is not None
+        with torch.no_grad():
+            plain, mirrored = (
+                next(iter(floats(call(self._teacher, fed, self._names)).values())).argmax(-1)
+                for fed in (inputs, [inputs[0].flip(-1)])
+            )
+        return float((plain == mirrored).float().mean()) >= _ALIKE
 
     def labels_distance(self, outputs: Named, labels: Array) -> float:
         """The labels' loss of answers, for judging where there is no teacher."""

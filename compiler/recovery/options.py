@@ -57,7 +57,7 @@ class TrainOptions:
     augment: str = "auto"
     """``none``, ``light`` or ``strong`` changes of inputs; ``auto``: by the number of samples."""
     flip: bool = True
-    """Images may be mirrored (where labels are class indices or not used)."""
+    """Images may be mirrored: where no ``labels_loss`` is given and a teacher of classes takes mirrored ones alike."""
     precision: str = "auto"
     """``float32``, ``bfloat16`` where it is safe, or ``auto``."""
     device: str = "auto"
