@@ -29,6 +29,8 @@ def proven(module: nn.Module, plans: Mapping[str, Plan], trial: Trial) -> tuple[
                 break
             if place == 0:
                 bad[name] = problem
+        if name in bad and (bare := [slot.path for slot in plans[name].slots if slot.side == "parameter"]):
+            bad[name] += f"; parameter '{bare[0]}' is used outside of a layer"
     return {name: good[name] for name in plans if name in good}, bad
 
 
