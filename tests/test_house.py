@@ -36,6 +36,7 @@ IMPORTS_BY_NAME = {
     "backends/_reference_check.py": "the operator tables of onnx's evaluator, one module a domain",
     "backends/_openvino_session.py": "openvino, with its telemetry kept out",
     "backends/_tensorrt_flavours.py": "tensorrt or tensorrt_rtx, whichever a child process is to use",
+    "benchmarks/chain/__main__.py": "the cases beside it, which are no package by name",
     "benchmarks/metrics/_sklearn.py": "the metrics extra, with a message where it is not installed",
     "src/edgewright/__init__.py": "the public names, on first use",
     "src/edgewright/cli/_main.py": "the verbs of its own folder",

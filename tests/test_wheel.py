@@ -17,6 +17,7 @@ NOT_SHIPPED = (
     "tests",
     "examples",
     "edgewright/benchmarks/cases",
+    "edgewright/benchmarks/chain",
     "edgewright/benchmarks/micro",
     "edgewright/benchmarks/peers",
     "edgewright/benchmarks/records",

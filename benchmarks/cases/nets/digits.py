@@ -26,8 +26,8 @@ class DigitsNet(nn.Module):
         )
         self.classify = nn.Linear(2 * width, 10)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.classify(self.features(x).mean((2, 3)))
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.classify(self.features(image).mean((2, 3)))
         return logits
 
 
