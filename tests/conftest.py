@@ -259,10 +259,14 @@ def mlp_feeds() -> list[Feeds]:
 @pytest.fixture
 def conv_net_data(conv_net: onnx.ModelProto, conv_net_feeds: list[Feeds], tmp_path: Path) -> Path:
     """``conv_net.npz``: 32 images with the float model's own answers as ``labels``."""
+    return labelled(conv_net, conv_net_feeds, tmp_path / "conv_net.npz")
+
+
+def labelled(model: onnx.ModelProto, feeds: Sequence[Feeds], path: Path) -> Path:
+    """Writes the images ``x`` of ``feeds`` with the float model's own answers as ``labels``."""
     from onnx.reference import ReferenceEvaluator
 
-    images = np.concatenate([feeds["x"] for feeds in conv_net_feeds])
-    (logits,) = ReferenceEvaluator(conv_net).run(None, {"x": images})
-    path = tmp_path / "conv_net.npz"
+    images = np.concatenate([one["x"] for one in feeds])
+    (logits,) = ReferenceEvaluator(model).run(None, {"x": images})
     np.savez(path, x=images, labels=logits.argmax(axis=1))
     return path

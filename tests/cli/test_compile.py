@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from edgewright.core.bundle import open_bundle
+from tests.conftest import labelled
 
 if TYPE_CHECKING:
+    import onnx
+
+    from edgewright.core.tensors import Feeds
+    from tests.cli.conftest import RunHere
     from tests.conftest import RunCli
 
 TARGET = "native/onnxruntime"
@@ -26,10 +30,34 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_int8_is_proven_and_bundled(run_cli: RunCli, conv_net_path: Path, conv_net_data: Path, tmp_path: Path) -> None:
-    out = tmp_path / "net.ewb"
-    words = ["compile", conv_net_path, "--target", TARGET, "-o", out, "--data", conv_net_data]
-    done = run_cli(*words, "--precision", "int8", "--max-drop", "50%", "--json")
+class Compiled(NamedTuple):
+    words: list[str | Path]
+    out: Path
+    done: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def int8_compiled(
+    run_cli: RunCli,
+    conv_net: onnx.ModelProto,
+    conv_net_feeds: list[Feeds],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Compiled:
+    """``conv_net`` in int8 by the installed command, figures by the whole protocol, where torch cannot be imported."""
+    folder = tmp_path_factory.mktemp("int8")
+    (folder / "torch").mkdir()
+    (folder / "torch" / "__init__.py").write_text("raise SystemExit('torch was imported')")
+    model, out = folder / "conv_net.onnx", folder / "net.ewb"
+    model.write_bytes(conv_net.SerializeToString(deterministic=True))
+    data = labelled(conv_net, conv_net_feeds, folder / "conv_net.npz")
+    words = ["compile", model, "--target", TARGET, "--data", data, "--precision", "int8", "--max-drop", "50%"]
+    # A hash seed that no other process has, and a temporary folder that holds nobody else's timing lock.
+    env: dict[str, str | None] = {"PYTHONPATH": str(folder), "PYTHONHASHSEED": "1", "TMPDIR": str(folder)}
+    return Compiled(words, out, run_cli(*words, "-o", out, "--json", env=env, cwd=folder))
+
+
+def test_int8_is_proven_and_bundled(int8_compiled: Compiled) -> None:
+    _, out, done = int8_compiled
     assert done.returncode == 0, done.stderr
     (report,) = json.loads(done.stdout)["targets"]
     bundle = open_bundle(out)
@@ -48,29 +76,40 @@ def test_int8_is_proven_and_bundled(run_cli: RunCli, conv_net_path: Path, conv_n
     assert len(golden.inputs) >= 4
 
 
-def test_a_second_compile_and_one_with_the_plan_give_the_same_bytes(
+def test_an_onnx_compile_never_imports_torch(int8_compiled: Compiled) -> None:
+    assert int8_compiled.done.returncode == 0, int8_compiled.done.stderr
+    assert "torch was imported" not in int8_compiled.done.stdout + int8_compiled.done.stderr
+
+
+@pytest.mark.usefixtures("moments")
+def test_a_second_compile_gives_the_same_bytes(int8_compiled: Compiled, run_here: RunHere, tmp_path: Path) -> None:
+    """In another process, with other hashes, and timed by other rules: none of it is in the bundle."""
+    again = run_here(*int8_compiled.words, "-o", tmp_path / "again.ewb")
+    assert again.returncode == 0, again.stderr
+    assert sha256(tmp_path / "again.ewb") == sha256(int8_compiled.out)
+
+
+def test_a_compile_with_the_plan_gives_the_same_bytes(
     run_cli: RunCli, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
 ) -> None:
     words = ["compile", conv_net_path, "--target", TARGET, "--data", conv_net_data, "--max-drop", "50%"]
-    outs = [tmp_path / f"{place}.ewb" for place in range(3)]
-    for out in outs[:2]:
-        assert run_cli(*words, "--precision", "int8", "-o", out).returncode == 0
-    assert sha256(outs[0]) == sha256(outs[1])
-    automatic = tmp_path / "auto.ewb"
+    automatic, planned = tmp_path / "auto.ewb", tmp_path / "planned.ewb"
     assert run_cli(*words, "-o", automatic).returncode == 0
-    again = run_cli(*words, "-o", outs[2], "--plan", automatic)
+    again = run_cli(*words, "-o", planned, "--plan", automatic)
     assert again.returncode == 0, again.stderr
-    assert sha256(outs[2]) == sha256(automatic)
+    assert sha256(planned) == sha256(automatic)
 
 
+@pytest.mark.usefixtures("moments")
 def test_a_missed_limit_leaves_the_best_found_beside(
-    run_cli: RunCli, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
+    run_here: RunHere, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "net.ewb"
     metric = tmp_path / "impossible.py"
     metric.write_text(IMPOSSIBLE)
     words = ["compile", conv_net_path, "--target", TARGET, "-o", out, "--data", conv_net_data]
-    done = run_cli(*words, "--precision", "int8", "--trials", "3", "--metric", f"{metric}:factory", "--max-drop", "0.5")
+    words += ["--precision", "int8", "--trials", "3", "--max-drop", "0.5"]
+    done = run_here(*words, "--metric", f"{metric}:factory")
     assert done.returncode == 1, done.stderr
     assert not out.exists()
     missed = open_bundle(tmp_path / "net.missed.ewb")
@@ -181,28 +220,17 @@ def test_a_depfile_names_what_was_read(run_cli: RunCli, conv_net_path: Path, tmp
     assert str(conv_net_path) in rule.read_text()
 
 
-def test_an_onnx_compile_never_imports_torch(
-    run_cli: RunCli, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
-) -> None:
-    blocker = tmp_path / "torch"
-    blocker.mkdir()
-    (blocker / "__init__.py").write_text("raise SystemExit('torch was imported')")
-    words = ["compile", conv_net_path, "--target", TARGET, "-o", tmp_path / "net.ewb", "--data", conv_net_data]
-    done = run_cli(*words, "--precision", "int8", "--max-drop", "50%", env={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-
-
+@pytest.mark.usefixtures("moments")
 @pytest.mark.parametrize("delay_s", [0.05, 0.4, 0.9, 1.6])
 def test_kill_9_leaves_no_partial_output_and_the_next_run_succeeds(
-    delay_s: float, run_cli: RunCli, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
+    delay_s: float, run_here: RunHere, own_lock: Path, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out" / "net.ewb"
     out.parent.mkdir()
     words = ["compile", conv_net_path, "--target", TARGET, "-o", out, "--data", conv_net_data, "--precision", "int8"]
     words += ["--max-drop", "50%"]
     command = [str(Path(sys.executable).with_name("edgewright")), *map(str, words)]
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(delay_s)
     child.send_signal(signal.SIGKILL)
     child.wait()
@@ -210,6 +238,7 @@ def test_kill_9_leaves_no_partial_output_and_the_next_run_succeeds(
         assert path == out, "nothing but a whole output may be there"
         open_bundle(path)
     if delay_s == 0.9:
-        assert run_cli(*words, env={"TMPDIR": str(tmp_path)}).returncode == 0
+        again = run_here(*words)
+        assert again.returncode == 0, again.stderr
         open_bundle(out)
-        assert not list(tmp_path.glob("edgewright-work-*")), "the killed run's folder is swept by the next"
+        assert not list(own_lock.glob("edgewright-work-*")), "the killed run's folder is swept by the next"
