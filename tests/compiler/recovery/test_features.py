@@ -48,6 +48,6 @@ def test_equal_features_have_no_loss_and_leave_no_hook() -> None:
     loss = FeatureLoss(("0", "2"), shapes, shapes)
     with captured(one, loss.paths) as found:
         one(batch)
-    assert float(loss(found, found)) == 0
+    assert loss(found, found).item() == 0
     assert not list(loss.projections.parameters())
     assert not one[0]._forward_hooks
