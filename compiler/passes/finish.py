@@ -2,7 +2,8 @@
 
 1. Every value and node has a name of its own; inputs and outputs keep theirs.
 2. Doc strings and the metadata of nodes, values and graphs go: exporters put stack traces and paths of the author's
-   machine there. The model's own metadata (class names, dictionaries) stays, unless it holds a traceback.
+   machine there. The model's own metadata (class names, dictionaries) stays, unless it holds a traceback; trained
+   grids, whose codes are written by then, go too.
 3. Imports of operator sets that no node uses go. The opset is kept within what the target takes: raised when it is
    below; when it is above, stamped down if no operator that is used has changed since.
 4. The IR version is the lowest that the opset and the element types allow, but 8 at least: runtimes refuse what is
@@ -22,6 +23,7 @@ from edgewright.compiler.graphs import STANDARD_DOMAINS, all_graphs, rename
 from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
 from edgewright.compiler.rewriting import Rewriting
 from edgewright.compiler.site import Site
+from edgewright.compiler.torch_stage.exporting import GRIDS_KEY
 from edgewright.core.model import OnnxModel
 
 _LOWEST_IR = 8
@@ -71,7 +73,8 @@ def _strip(work: Rewriting) -> None:
             stripped += 1
     if model.doc_string:
         model.doc_string, stripped = None, stripped + 1
-    for key in [key for key, text in model.metadata_props.items() if 'File "' in text or "Traceback" in text]:
+    doomed = [key for key, text in model.metadata_props.items() if 'File "' in text or "Traceback" in text]
+    for key in {*doomed, *({GRIDS_KEY} & set(model.metadata_props))}:
         del model.metadata_props[key]
         stripped += 1
     if stripped:

@@ -13,6 +13,7 @@ from edgewright.compiler.quantization.lint import describe
 from edgewright.compiler.quantization.planning import StaticOptions, float_form, make_plan
 from edgewright.compiler.quantization.saturation import find_saturation, saturation_notes
 from edgewright.compiler.quantization.tables import store_tables
+from edgewright.compiler.quantization.trained import strip_grids
 from edgewright.compiler.site import Site
 from edgewright.core.model import OnnxModel
 from edgewright.targets.schema import Target
@@ -53,11 +54,13 @@ class StaticQuantize(Pass[OnnxModel, OnnxModel], Tunable):
         """
         plan = make_plan(model, self.options, site)
         notes = describe(plan.graph, plan.placement.nodes, plan.placement.refused, plan.scheme, self.options.codes)
+        notes += plan.notes
         if not plan.placement.ops:
             return Outcome(model, 0, notes)
         notes += saturation_notes(find_saturation(plan, site), plan.policy.rule)
         insert(plan.graph, plan.placement, plan.grids, plan.policy)
         notes += store_tables(plan.graph, plan.scheme, plan.policy, frozenset(self.options.keep_float))
+        strip_grids(plan.model.ir)
         # A new handle: the old one may have computed the digest of the graph as it was.
         return Outcome(replace(plan.model), len(plan.placement.ops), notes)
 

@@ -9,6 +9,7 @@ from typing import Literal
 import onnx_ir as ir
 
 from edgewright.compiler.half_precision import written_half
+from edgewright.compiler.pass_base import Note
 from edgewright.compiler.quantization.calibration import Observation, calibrate, merged
 from edgewright.compiler.quantization.correction import correct_biases
 from edgewright.compiler.quantization.existing import own_pair
@@ -19,6 +20,7 @@ from edgewright.compiler.quantization.prepare import FIRST_OPSET, TYPED_OPSET, p
 from edgewright.compiler.quantization.ranges import choose_grid
 from edgewright.compiler.quantization.sensitivity import unfit
 from edgewright.compiler.quantization.smoothing import smooth
+from edgewright.compiler.quantization.trained import TrainedGrids, kept_float, read_grids, use_grids
 from edgewright.compiler.site import Site
 from edgewright.core.errors import BadInputError, UsageError
 from edgewright.core.model import OnnxModel
@@ -71,6 +73,8 @@ class QuantizationPlan:
     grids: Mapping[ir.Value, Grid]
     """For each tensor of the placement."""
     policy: WeightPolicy
+    notes: tuple[Note, ...] = ()
+    """What became of trained grids."""
 
     @property
     def graph(self) -> ir.Graph:
@@ -88,23 +92,28 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
     rule, scheme = scheme_of(site.target, "static", options.scheme, options.codes)
     scales = written_half(site.target, scheme) or "float32"
     prepared = float_form(model, options, site)
+    given = _trained(model, options)
     keep = frozenset(options.keep_float), frozenset(options.keep_kinds)
     placement = place(prepared.ir.graph, scheme, *keep)
+    trained = TrainedGrids()
     grids: dict[ir.Value, Grid] = {}
     found_unfit: dict[str, str] = {}
     while placement.ops:
-        observed = _observed(prepared, placement, site, options.samples)
-        grids = _grids(placement, observed, rule, options, scales)
+        trained = use_grids(given, placement, prepared.ir.graph, rule, scales)
+        observed = _observed(prepared, placement, site, options.samples, frozenset(trained.groups))
+        grids = _grids(placement, observed, rule, options, scales=scales, trained=trained.groups)
         more = unfit(placement, observed, grids, scales)
         if not more:
             break
         found_unfit.update(more)
         placement, grids = place(prepared.ir.graph, scheme, *keep, found_unfit), {}
     policy = WeightPolicy(rule, scales=scales)
-    if options.bias_correction:
+    if options.bias_correction and not given:
         correct_biases(prepared, placement, grids, policy, site=site, limit=options.samples)
         prepared = replace(prepared)
-    return QuantizationPlan(prepared, scheme, placement, grids, policy)
+    refused = (node for node in prepared.ir.graph if node.name in placement.refused)
+    notes = (*trained.notes, *kept_float(given, refused))
+    return QuantizationPlan(prepared, scheme, placement, grids, policy, notes)
 
 
 def float_form(model: OnnxModel, options: StaticOptions, site: Site) -> OnnxModel:
@@ -120,16 +129,28 @@ def float_form(model: OnnxModel, options: StaticOptions, site: Site) -> OnnxMode
     prepared = prepare(model, pool_means="GlobalAveragePool" in scheme.op_kinds, opset=opset, least=least)
     # As if nothing were kept in float: that way all trials with other layers kept share one calibration.
     everything = place(prepared.ir.graph, scheme, frozenset(), frozenset())
-    if everything.ops:
+    # What was trained with codes was trained on its channels as they are.
+    if everything.ops and not _trained(model, options):
         kinds = frozenset(rule.per_channel_axes)
         smooth(prepared, everything, site, per_channel=kinds, strength=options.smooth, limit=options.samples)
         prepared = replace(prepared)  # the digest, if it was computed, is of the weights as they were
     return prepared
 
 
-def _observed(model: OnnxModel, placement: Placement, site: Site, limit: int) -> dict[ir.Value, Observation]:
-    """For each group of tensors that share a grid, what they were seen to hold together."""
-    sources = {group: placement.sources(group) for group in dict.fromkeys(placement.grids.values())}
+def _trained(model: OnnxModel, options: StaticOptions) -> dict[str, Grid]:
+    """The grids that ``model`` was trained with, where these are the codes it was trained for."""
+    return read_grids(model) if options.codes == "int8" else {}
+
+
+def _observed(
+    model: OnnxModel, placement: Placement, site: Site, limit: int, known: frozenset[ir.Value]
+) -> dict[ir.Value, Observation]:
+    """For each group of tensors that share a grid, what they were seen to hold together; not for those ``known``."""
+    sources = {
+        group: placement.sources(group) for group in dict.fromkeys(placement.grids.values()) if group not in known
+    }
+    if not sources:
+        return {}
     wanted = [value.name or "" for members in sources.values() for value in members]
     observed = calibrate(model, wanted, site, limit)
     return {
@@ -143,14 +164,18 @@ def _grids(
     observed: Mapping[ir.Value, Observation],
     rule: QuantRule,
     options: StaticOptions,
+    *,
     scales: str,
+    trained: Mapping[ir.Value, Grid],
 ) -> dict[ir.Value, Grid]:
-    """The grid of each tensor of ``placement``: its own where the model brought one, else the observed range's."""
+    """The grid of each tensor of ``placement``: where the model brought one its own, written as a pair or trained, else
+    the observed range's."""
     form = rule.activation, rule.activation_symmetric
     chosen = {
         group: choose_grid(seen, *form, options.ranges, options.percentile, scales=scales)
         for group, seen in observed.items()
     }
+    chosen |= trained
     for value, group in placement.grids.items():
         if (pair := own_pair(value)) is not None:
             chosen[group] = pair.grid

@@ -32,14 +32,14 @@ def unfit(
 
     Args:
         placement: what was to be quantised.
-        observed: for each group's tensor, what its members were seen to hold.
+        observed: for each group's tensor, what its members were seen to hold; groups that were trained are not there.
         grids: for each tensor.
         scales: the type that scales are written in.
     """
     lost = {group: _lost(seen, grids[group]) for group, seen in observed.items()}
     found = {}
     for op in placement.ops:
-        worst = max((lost[placement.grids[value]] for value in _touched(op, placement)), default=0.0)
+        worst = max((lost.get(placement.grids[value], 0.0) for value in _touched(op, placement)), default=0.0)
         if worst > LOST_SHARE:
             found[op.node.name or ""] = f"{worst:.0%} of the values it reads or makes would round to zero"
         elif op.weight is not None and _too_small(op, grids, scales):

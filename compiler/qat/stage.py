@@ -1,0 +1,144 @@
+"""Quantisation-aware training of one module, in the child process of its stage."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewright.compiler.pass_base import Note
+from edgewright.compiler.qat.extraction import LAYERS, put_back, save_grids, save_layers, trained_grids
+from edgewright.compiler.qat.mapping import Located, locate, split_biases
+from edgewright.compiler.qat.options import QatOptions
+from edgewright.compiler.qat.program import exported, fixed_batch
+from edgewright.compiler.qat.quantizer import Prepared, prepare
+from edgewright.compiler.qat.schedule import Schedule
+from edgewright.compiler.qat.wanted import Wanted, load_wanted
+from edgewright.compiler.site import Absent
+from edgewright.compiler.torch_stage.arrays import Arrays
+from edgewright.compiler.torch_stage.context import StageContext
+from edgewright.compiler.torch_stage.request import StageResult
+from edgewright.compiler.torch_stage.state import GRIDS, save_state
+from edgewright.core.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+CHECKED = 4
+"""Samples that the trained graph's answers are kept of."""
+_SHARE_OF_EPOCHS = 0.25
+"""Of what a whole recovery would be given: weights are close to where they end already."""
+_SHARE_OF_RATE = 0.3
+"""Of a whole recovery's learning rate: larger steps lose what rounding has not."""
+_NAMED = 3
+
+
+def train(context: StageContext) -> StageResult:
+    """Trains ``context.module`` with the codes that ``context.extra`` wants, and leaves state and grids behind.
+
+    Raises:
+        UsageError: there is nothing to train with.
+        StoppedError: the stage was asked to end.
+    """
+    from edgewright.compiler.recovery.loop import train as run
+
+    options = context.options
+    assert isinstance(options, QatOptions)
+    wanted = load_wanted(context.extra["wanted"])
+    prepared, located = prepare_module(context, wanted, options)
+    notes = _notes(wanted, located, prepared)
+    if not prepared.quantised:
+        return StageResult(0, (*notes, Note("warning", "qat", "nothing was quantised, so nothing was trained")))
+    arrays = _arrays(context, notes)
+    result = run(
+        prepared.graph,
+        context.original(),
+        arrays,
+        settled(options, context, arrays, fixed_batch(prepared.graph)),
+        context=context,
+        checkpoint=context.folder / "training.pt",
+        hooks=Schedule(prepared, options).hooks(),
+    )
+    notes += list(result.notes)
+    if result.best_epoch == 0:
+        text = "training with codes made nothing better: the module stays as it was and is quantised from calibration"
+        return StageResult(0, (*notes, Note("warning", "qat", text)), figures=result.figures())
+    module = context.fresh()
+    put_back(prepared, module)
+    save_state(context.folder, module, context.original())
+    save_grids(trained_grids(prepared, wanted), context.folder / GRIDS)
+    judged = arrays if isinstance(context.calibration, Absent) else context.calibration
+    samples = [judged.batch([index]) for index in range(min(CHECKED, len(judged)))]
+    save_layers(prepared, wanted, context.outputs, samples, context.folder / LAYERS)
+    parameters = list(module.parameters())
+    return StageResult(
+        len(located.places),
+        tuple(notes),
+        parameters=sum(one.numel() for one in parameters),
+        size_bytes=sum(one.numel() * one.element_size() for one in parameters),
+        figures={**result.figures(), "operators": len(located.places), "grids": len(prepared.grids)},
+        timings=result.timings(),
+    )
+
+
+def prepare_module(context: StageContext, wanted: Wanted, options: QatOptions) -> tuple[Prepared, Located]:
+    """The module as a graph that computes with codes, and where in it what is wanted was found."""
+    with np.load(context.extra["values"], allow_pickle=False) as found:
+        values = {name: found[name] for name in found.files}
+    sample = [values[f"i{place}"] for place in range(len(wanted.inputs))]
+    graph = exported(context.module, context.example_inputs, sample)
+    split_biases(graph, wanted)
+    located = locate(graph, wanted, values)
+    return prepare(graph, located, wanted, options.ranges), located
+
+
+def settled(options: QatOptions, context: StageContext, arrays: Arrays, batch: int | None) -> QatOptions:
+    """``options`` with what the training loop would choose by the module, which it cannot see in a graph."""
+    from edgewright.compiler.recovery.settings import choose
+
+    first = context.example_inputs
+    chosen = choose(options, context.module, first, len(arrays))
+    if batch is not None:  # exported for one size only
+        options = replace(options, batch=max(1, batch // (arrays.rows or 1)))
+    return replace(
+        options,
+        epochs=options.epochs or max(2, round(chosen.epochs * _SHARE_OF_EPOCHS)),
+        batch=options.batch or chosen.batch,
+        learning_rate=options.learning_rate or chosen.learning_rate * _SHARE_OF_RATE,
+        # Codes are computed from float32: what bfloat16 rounds away is as large as a step of theirs.
+        precision="float32",
+    )
+
+
+def _arrays(context: StageContext, notes: list[Note]) -> Arrays:
+    if not isinstance(context.train, Absent):
+        return context.train
+    if isinstance(context.calibration, Absent):
+        raise UsageError(
+            f"training needs samples: {context.train.reason}; {context.calibration.reason}", "Give --train-data."
+        )
+    text = f"trained on the {len(context.calibration)} calibration samples alone: {context.train.reason}"
+    notes.append(Note("warning", "training data", text))
+    return context.calibration
+
+
+def _notes(wanted: Wanted, located: Located, prepared: Prepared) -> list[Note]:
+    notes = [
+        Note("did", "graph", f"{len(located.places)} of {len(wanted.ops)} operators compute with codes in training")
+    ]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in located.missing.items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        listed = ", ".join(name[:60] for name in names[:_NAMED])
+        notes.append(Note("skipped", names[0], f"{listed}{more}: float in training: {reason}"))
+    lost = [name for name, one in wanted.tensors.items() if one.produced and one.group not in prepared.grids]
+    if lost:
+        text = f"{len(lost)} tensors that will be codes are float in training, such as '{lost[0]:.60}'"
+        notes.append(Note("skipped", lost[0], text))
+    return notes
+
+
+__all__ = ["CHECKED", "prepare_module", "settled", "train"]
