@@ -8,6 +8,7 @@ The blocks of a page run in order in one fresh folder in which ``examples/`` is 
 - ``python``: run by a fresh interpreter; with ``file=NAME`` in the fence it is first saved under that name.
 - ``toml``: needs ``file=NAME``; it is saved, and a later block of the page must use it.
 - A fence with ``not-run: REASON`` is left alone. ``json``, ``text`` and ``mermaid`` are for reading.
+- What the README measures takes as long as it says; on other pages measurements are short (``tests/moments``).
 - ``<!-- prepare`` ... ``-->`` holds Python that puts a reader's own files (a model, some data) into the folder.
 """
 
@@ -29,6 +30,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 LEFT_TO_CI = {"make demo": "demo", "make test": "test"}
 RUN, READ = ("console", "python", "toml", "prepare"), ("json", "text", "mermaid")
 LIMIT_S = 300
+WHOLE = ("README.md",)
+MOMENTS = Path(__file__).resolve().parent / "moments"
 
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$|^<!-- prepare\n(?P<hidden>.*?)^-->$",
@@ -111,7 +114,7 @@ def agrees(shown: str, real: str) -> bool:
     return len(lines) in reached
 
 
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], folder: Path, page: str) -> subprocess.CompletedProcess[str]:
     # A page that runs pytest must not take itself for a worker of the one that runs this.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     env = {name: value for name, value in kept.items() if name not in ("PYTHONPATH", "FORCE_COLOR")}
@@ -120,28 +123,31 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
         "XDG_CACHE_HOME": str(folder / ".cache"),
         "COLUMNS": "120",
     }
+    if page not in WHOLE:
+        env["PYTHONPATH"] = str(MOMENTS)
     return subprocess.run(
         command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, timeout=LIMIT_S, check=False,
     )  # fmt: skip
 
 
-def check_console(block: Block, folder: Path, where: str) -> None:
+def check_console(block: Block, folder: Path, page: str) -> None:
+    where = f"{page}:{block.line}"
     for command, shown in steps(block.text):
         assert command, f"{where}: the block does not start with '$ '"
         if command in LEFT_TO_CI:
             continue
-        done = run(["bash", "-c", command], folder)
+        done = run(["bash", "-c", command], folder, page)
         assert done.returncode == 0, f"{where}: $ {command}\nexit {done.returncode}\n{done.stdout}"
         assert agrees(shown, done.stdout), f"{where}: $ {command}\n--- the page\n{shown}\n--- real\n{done.stdout}"
 
 
-def check_python(block: Block, folder: Path, where: str) -> None:
+def check_python(block: Block, folder: Path, page: str) -> None:
     path = folder / (block.file or ".block.py")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(block.text, "utf-8")
-    done = run([sys.executable, str(path)], folder)
-    assert done.returncode == 0, f"{where}:\n{done.stdout}"
+    done = run([sys.executable, str(path)], folder, page)
+    assert done.returncode == 0, f"{page}:{block.line}:\n{done.stdout}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -156,13 +162,13 @@ def test_every_block_does_what_the_page_says(page: Path, tmp_path: Path) -> None
         elif block.excused:
             assert block.excuse, f"{where}: not-run needs its reason: not-run: REASON"
         elif block.kind == "console":
-            check_console(block, tmp_path, where)
+            check_console(block, tmp_path, page.name)
         elif block.kind == "toml":
             assert block.file, f"{where}: a toml block needs file=NAME, so that it is used"
             assert any(block.file in later.text for later in found[index + 1 :]), f"{where}: nothing uses {block.file}"
             (tmp_path / block.file).write_text(block.text, "utf-8")
         else:
-            check_python(block, tmp_path, where)
+            check_python(block, tmp_path, page.name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

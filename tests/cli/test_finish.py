@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,8 +16,11 @@ import pytest
 from edgewright.core.bundle import open_bundle
 
 if TYPE_CHECKING:
+    import onnx
+
     from tests.conftest import RunCli
 
+MOMENTS = Path(__file__).resolve().parents[1] / "moments"
 PLUGIN = '''
 """Leaves every engine to be built on the device; the engine is the ONNX file, run by ONNX Runtime."""
 
@@ -95,28 +101,39 @@ class Elsewhere(NamedTuple):
     env: dict[str, str | None]
 
 
-@pytest.fixture
-def plugin(tmp_path: Path) -> dict[str, str | None]:
-    folder = tmp_path / "site"
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
     info = folder / "later-1.0.dist-info"
     info.mkdir(parents=True)
     (folder / "later.py").write_text(textwrap.dedent(PLUGIN))
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: later\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[edgewright.backends]\nlater = later:Later\n")
-    return {"PYTHONPATH": str(folder)}
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compiled(
+    run_cli: RunCli, plugin: Path, conv_net: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory
+) -> Elsewhere:
+    folder = tmp_path_factory.mktemp("elsewhere")
+    sign, target, out = folder / "sign", folder / "tomorrow.toml", folder / "net.ewb"
+    target.write_text(TARGET.format(sign=sign))
+    model, data = folder / "conv_net.onnx", folder / "data.npz"
+    model.write_bytes(conv_net.SerializeToString(deterministic=True))
+    np.savez(data, x=np.random.default_rng(0).normal(size=(20, 3, 16, 16)).astype(np.float32))
+    env: dict[str, str | None] = {"PYTHONPATH": str(plugin), "TMPDIR": str(folder)}
+    done = run_cli("compile", model, "--target", target, "-o", out, "--data", data, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "the engine is not built yet: only the device builds it" in done.stderr
+    return Elsewhere(out, sign, env)
 
 
 @pytest.fixture
-def elsewhere(run_cli: RunCli, plugin: dict[str, str | None], conv_net_path: Path, tmp_path: Path) -> Elsewhere:
-    sign, target, out = tmp_path / "sign", tmp_path / "tomorrow.toml", tmp_path / "net.ewb"
-    target.write_text(TARGET.format(sign=sign))
-    rng = np.random.default_rng(0)
-    data = tmp_path / "data.npz"
-    np.savez(data, x=rng.normal(size=(20, 3, 16, 16)).astype(np.float32))
-    done = run_cli("compile", conv_net_path, "--target", target, "-o", out, "--data", data, env=plugin)
-    assert done.returncode == 0, done.stderr
-    assert "the engine is not built yet: only the device builds it" in done.stderr
-    return Elsewhere(out, sign, plugin)
+def elsewhere(compiled: Elsewhere, tmp_path: Path) -> Iterator[Elsewhere]:
+    """A copy of the bundle in this test's own folder, on a machine that is not the device until ``sign`` says so."""
+    yield compiled._replace(bundle=Path(shutil.copy(compiled.bundle, tmp_path)))
+    compiled.sign.unlink(missing_ok=True)
 
 
 def test_what_is_compiled_elsewhere_says_what_is_still_to_be_done(run_cli: RunCli, elsewhere: Elsewhere) -> None:
@@ -169,7 +186,8 @@ def test_the_device_builds_proves_and_measures_it(run_cli: RunCli, elsewhere: El
 def test_an_engine_that_answers_something_else_is_not_passed_off(run_cli: RunCli, elsewhere: Elsewhere) -> None:
     elsewhere.sign.write_text("tomorrow")
     out = elsewhere.bundle.with_name("finished.ewb")
-    done = run_cli("finish", elsewhere.bundle, "-o", out, env={**elsewhere.env, "LATER_IS_OFF": "1"})
+    short = {"PYTHONPATH": f"{elsewhere.env['PYTHONPATH']}{os.pathsep}{MOMENTS}"}
+    done = run_cli("finish", elsewhere.bundle, "-o", out, env={**elsewhere.env, **short, "LATER_IS_OFF": "1"})
     assert done.returncode == 1
     assert "off the original's golden answers" in done.stderr
     assert not out.exists()
