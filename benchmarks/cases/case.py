@@ -126,15 +126,15 @@ class Plan:
         print(f"building {self.name}", file=sys.stderr)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECORD).unlink(missing_ok=True)
-        for source, copy in zip(self._copied(), ("factory.py", "metric.py", "training.py"), strict=True):
+        for source, copy in zip(self._copied(), ("factory.py", "metric.py", "training.py", "loss.py"), strict=True):
             if source is not None:
                 shutil.copyfile(source, folder / copy)
 
-    def _copied(self) -> tuple[Path | None, Path | None, Path | None]:
+    def _copied(self) -> tuple[Path | None, ...]:
         net = HERE / "nets" / f"{self.net}.py" if self.net else None
-        training = HERE / "nets" / f"{self.net}_training.py"
         judge = HERE / "judges" / f"{self.judge}.py" if self.judge else None
-        return net, judge, training if training.is_file() else None
+        beside = (HERE / "nets" / f"{self.net}_{kind}.py" for kind in ("training", "loss"))
+        return net, judge, *(path if path.is_file() else None for path in beside)
 
     def _record(self) -> dict[str, str | float | bool | None]:
         record = {field.name: getattr(self, field.name) for field in fields(self)}

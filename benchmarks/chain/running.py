@@ -82,7 +82,11 @@ def command(plan: Plan, case: Case, out: Path, *, recipe: bool) -> list[str]:
     words += ["--data", str(case.data), "--eval-data", str(case.eval_data), "--metric", case.metric]
     if not recipe:
         return [*words, "--precision", "fp32"]
-    words += ["--recipe", str(Path(__file__).parent / "recipes" / plan.recipe), *plan.options]
+    # A recipe may name a file of the case, such as a loss.
+    text = (Path(__file__).parent / "recipes" / plan.recipe).read_text(encoding="utf-8")
+    placed = out.with_suffix(".toml")
+    placed.write_text(text.replace("{case}", str(case.folder)), encoding="utf-8")
+    words += ["--recipe", str(placed), *plan.options]
     return words if plan.train is None else [*words, "--train-data", str(case.folder / plan.train)]
 
 
