@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 Batches: TypeAlias = "list[tuple[torch.Tensor, ...]]"
 BATCH_ROWS = 32
-_FLAT = 1e-3
-"""A channel of the outputs that varies less than this share of the average one is weighed as if it varied so much."""
+_FLAT = 1e-6
+"""A channel of the outputs whose variance is below this share of the average one's is weighed as if it had so much."""
+_LOST = 4.0
+"""Error at which a channel counts as lost, so that one alone does not hide all others."""
 
 
 def batches_of(arrays: Arrays, inputs: Sequence[TensorSpec], samples: int, rows: int = BATCH_ROWS) -> Batches:
@@ -57,7 +59,8 @@ def output_error(reference: list[list[torch.Tensor]], answers: list[list[torch.T
         one, other = (_by_channel([batch[place] for batch in batches]) for batches in (reference, answers))
         spread = one.var(0, unbiased=False)
         floor = max(float(spread.mean()) * _FLAT, 1e-12)
-        errors.append(float(((one - other).square().mean(0) / spread.clamp(min=floor)).mean()))
+        relative = (one - other).square().mean(0) / spread.clamp(min=floor)
+        errors.append(float(relative.clamp(max=_LOST).mean()))
     return sum(errors) / len(errors) if errors else 0.0
 
 

@@ -33,6 +33,9 @@ from edgewright.core.model import OnnxModel
 _MORE_ROUNDS = 4
 """Rounds beyond those asked for, where predictions fell short of what was measured."""
 _MOST_UNDONE = 3
+_OVERSHOT = 0.9
+"""Share of the limit below which a round cut away more than was asked for."""
+_MOST_OVERSHOT = 2
 
 
 @dataclass(eq=False)
@@ -45,6 +48,8 @@ class _Search:
     state: Narrowing
     template: OnnxModel | None = None
     """The module's ONNX form as it came in, where anything is timed."""
+    latest: OnnxModel | None = None
+    """The same of the last round that was kept."""
     full_ms: Mapping[str, float] = field(default_factory=dict)
     latest_ms: Mapping[str, float] = field(default_factory=dict)
     models: dict[str, LatencyModel] = field(default_factory=dict)
@@ -52,6 +57,7 @@ class _Search:
     rounds: list[dict[str, int]] = field(default_factory=list)
     timings: list[dict[str, object]] = field(default_factory=list)
     undone: int = 0
+    overshot: int = 0
     notes: list[Note] = field(default_factory=list)
 
 
@@ -123,7 +129,7 @@ def _pursue(search: _Search, goal: Goal) -> None:
             if aim <= 1:
                 break
             continue
-        _take(search, widths, number)
+        _take(search, limits, widths, number)
         if _met(search, limits) or search.undone > _MOST_UNDONE:
             break
     if not _met(search, limits):
@@ -139,15 +145,15 @@ def _prepare(search: _Search, goal: Goal) -> Limits | None:
             proxy = "multiplications stand in for it" if goal.latency_ratio is not None else "nothing is pruned"
             search.notes.append(Note("warning", "", f"latency cannot be measured ({context.measure.reason}): {proxy}"))
         return limits_of(goal, search.extents, {})
-    search.template = context.export(context.module)
+    search.template = search.latest = context.export(context.module)
     steps = steps_of(search.state, search.extents.units, search.recipe)
     wanted = candidates(search.extents, steps) if in_latency else []
     # Weights do not matter to time: no candidate is made up for.
+    margin = search.recipe.options.margin
     table = read_table(
-        context, search.template, lambda name, width: search.state.cut({name: width}, made_up=False), wanted
+        context, search.template, lambda name, width: search.state.cut({name: width}, made_up=False), wanted, margin
     )
     search.full_ms = search.latest_ms = table.full_ms
-    margin = search.recipe.options.margin
     search.models, search.barred = table.models(search.extents, margin), table.barred(margin)
     search.timings.append({"table": table.to_json()})
     _note_table(search, table, steps, in_latency=in_latency)
@@ -191,40 +197,58 @@ def _fixed(search: _Search) -> dict[str, int]:
     return dict(search.rounds[-1]) if search.rounds else {}
 
 
-def _take(search: _Search, widths: Mapping[str, int], number: int) -> None:
-    """Cuts to ``widths`` and times what came of it; a round that is slower than the one before is undone."""
-    before = search.state
-    after = next_round(before, widths, search.recipe)
+def _take(search: _Search, limits: Limits, widths: Mapping[str, int], number: int) -> None:
+    """Cuts to ``widths`` and times what came of it.
+
+    A round that is slower than the one before is undone, and so is one that goes far beyond the goal: what its time
+    says of the predictions is kept, and the next round is more modest.
+    """
+    after = next_round(search.state, widths, search.recipe)
     taken = {**_fixed(search), **widths}
     if search.template is not None:
-        assert not isinstance(search.context.measure, Absent)
-        reference, row = search.context.measure([search.template, search.context.export(after.module)])
-        latency = {
-            target: row[target] / reference[target] * full
-            for target, full in search.full_ms.items()
-            if target in row and target in reference
-        }
-        slower = _slower(search, latency)
-        search.timings.append({"round": number, "ms": latency, "original_ms": dict(reference), "undone": bool(slower)})
+        model = search.context.export(after.module)
+        latency, slower = _timed(search, model)
+        if slower:  # a disturbance is not a slow width
+            latency, slower = _timed(search, model)
+        for target in search.models.keys() & latency.keys():
+            search.models[target] = search.models[target].corrected(taken, latency[target])
+        beyond = limits.timed(latency)
+        modest = search.overshot < _MOST_OVERSHOT and bool(beyond) and max(beyond.values()) < _OVERSHOT
+        word = "slower" if slower else "further than the goal" if modest else ""
+        search.timings.append({"round": number, "ms": latency, "undone": word})
         if slower:
             _undo(search, widths, slower)
             return
-        search.latest_ms = latency
-        for target, model in search.models.items():
-            search.models[target] = model.corrected(taken, latency[target])
+        if modest:
+            search.overshot += 1
+            return
+        search.latest_ms, search.latest = latency, model
     search.state = after
     search.rounds.append(taken)
     share = search.extents.macs(taken) / max(search.extents.macs({}), 1)
     search.context.log(f"round {number}: {share:.0%} of the multiplications are left{_times(search)}")
 
 
-def _slower(search: _Search, latency: Mapping[str, float]) -> str:
-    """The first target on which the round is slower than the one before, or does not run; empty where it is none."""
+def _timed(search: _Search, model: OnnxModel) -> tuple[dict[str, float], str]:
+    """Milliseconds by target on the scale of ``full_ms``, and the first target that is slower than before, if any.
+
+    The original, the round before and this one are timed in one call, and only times of one call are compared.
+    """
+    template, latest = search.template, search.latest
+    assert template is not None
+    assert latest is not None
+    assert not isinstance(search.context.measure, Absent)
+    ahead = [template] if latest is template else [template, latest]
+    *others, row = search.context.measure([*ahead, model])
+    reference, before = others[0], others[-1]
+    latency = {
+        target: row[target] / reference[target] * full
+        for target, full in search.full_ms.items()
+        if target in row and target in reference
+    }
     limit = 1 + search.recipe.options.margin
-    for target, before in search.latest_ms.items():
-        if target not in latency or latency[target] > before * limit:
-            return target
-    return ""
+    slower = [name for name in search.full_ms if name not in latency or row[name] > before.get(name, row[name]) * limit]
+    return latency, slower[0] if slower else ""
 
 
 def _undo(search: _Search, widths: Mapping[str, int], target: str) -> None:
