@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableSequence, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from edgewright.compiler.pruning.slots import CutError
@@ -26,6 +27,8 @@ class Index(Protocol):
         """The root's channel that leads to it."""
         ...
 
+    def _replace(self, *, idx: int = ..., root_idx: int = ...) -> Index: ...
+
 
 Handler: TypeAlias = Callable[..., object]
 """A bound ``prune_in_channels`` or ``prune_out_channels``; never called here, it tells the two sides apart."""
@@ -36,7 +39,7 @@ class Dependency(Protocol):
 
     target: Node
     handler: Handler
-    index_mapping: Sequence[Callable[[list[Index]], list[Index]] | None]
+    index_mapping: MutableSequence[Callable[[list[Index]], list[Index]] | None]
 
     def is_triggered_by(self, pruning_fn: Handler) -> bool:
         """Whether cutting by ``pruning_fn`` asks for ``handler``."""
@@ -47,6 +50,9 @@ class Node(Protocol):
     """A layer or an operator between layers."""
 
     module: object
+    grad_fn: object
+    inputs: Sequence[Node]
+    outputs: Sequence[Node]
     dependencies: Sequence[Dependency]
     pruning_dim: int
 
@@ -68,6 +74,19 @@ class Graph(Protocol):
         ...
 
 
+PIECES = "edgewright.pieces"
+"""Where the autograd node of a concatenation keeps its :class:`Pieces`."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What was joined: the axis, its size in each operand, and how many axes there are."""
+
+    axis: int
+    rank: int
+    sizes: tuple[int, ...]
+
+
 def tensors_in(value: object) -> list[torch.Tensor]:
     """Every tensor in what a module answered: a tensor, or any nesting of tuples, lists and dicts."""
     import torch
@@ -83,10 +102,19 @@ def dependency_graph(module: nn.Module, example_inputs: Sequence[torch.Tensor]) 
         CutError: the module cannot be traced; says what stands in the way.
     """
     import torch
+    from torch.overrides import TorchFunctionMode
     from torch_pruning.dependency import DependencyGraph
 
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            result = func(*args, **(kwargs or {}))
+            if func in (torch.cat, torch.concat, torch.concatenate) and result.grad_fn is not None:
+                _note_pieces(result, *args, **(kwargs or {}))
+            return result
+
     def forward(model: nn.Module, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        answers = [value for value in tensors_in(model(*inputs)) if value.grad_fn is not None]
+        with Watch():
+            answers = [value for value in tensors_in(model(*inputs)) if value.grad_fn is not None]
         return [value * 1.0 for value in answers]  # so that the last operator is seen as what it is
 
     graph = DependencyGraph()
@@ -102,3 +130,12 @@ def dependency_graph(module: nn.Module, example_inputs: Sequence[torch.Tensor]) 
     if not reached:
         raise CutError("no output of the model depends on its weights by operators that have a gradient")
     return cast("Graph", graph)
+
+
+def _note_pieces(
+    joined: torch.Tensor, tensors: Sequence[torch.Tensor], dim: int = 0, *, axis: int | None = None
+) -> None:
+    place = (dim if axis is None else axis) % joined.ndim
+    sizes = tuple(int(tensor.shape[place]) if tensor.ndim == joined.ndim else 0 for tensor in tensors)
+    assert joined.grad_fn is not None
+    cast("dict[str, Pieces]", joined.grad_fn.metadata)[PIECES] = Pieces(place, joined.ndim, sizes)

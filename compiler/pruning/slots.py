@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-Side: TypeAlias = Literal["out", "in", "both", "parameter"]
+Side: TypeAlias = Literal["out", "in", "both", "parameter", "tie"]
 
 
 class Slot(NamedTuple):
@@ -15,7 +15,8 @@ class Slot(NamedTuple):
     path: str
     """Of the module; of the parameter itself where ``side`` is "parameter"."""
     side: Side
-    """``both`` is a layer that keeps channels apart (norms, depthwise convolutions): its inputs are its outputs."""
+    """``both`` is a layer that keeps channels apart (norms, depthwise convolutions): its inputs are its outputs.
+    A ``tie`` is no place of a module: it holds channels together while they are traced."""
     axis: int = 0
     """Of a parameter; without meaning elsewhere."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgewright.compiler.pruning.cutting import channels_of
 from edgewright.compiler.pruning.dependencies import Graph, Handler, Index, Node, dependency_graph
+from edgewright.compiler.pruning.edges import equal_pieces, mend_edges
 from edgewright.compiler.pruning.refusals import whole_kind
 from edgewright.compiler.pruning.slots import CutError, Slot, Unit
 
@@ -42,14 +43,20 @@ def trace(module: nn.Module, example_inputs: Sequence[torch.Tensor]) -> list[Bun
 
     from torch import nn
 
-    copied = copy.deepcopy(module).eval().requires_grad_()
-    graph = dependency_graph(copied, example_inputs)
-    walk = _Walk(copied, graph)
-    for layer in copied.modules():
-        if isinstance(layer, nn.modules.conv._ConvNd | nn.Linear) and layer in graph.module2node:  # noqa: SLF001
-            walk.spread(layer)
-    order = {path: place for place, (path, _) in enumerate(copied.named_modules())}
-    found = _bundles(walk, order)
+    try:
+        copied = copy.deepcopy(module).eval().requires_grad_()
+        graph = dependency_graph(copied, example_inputs)
+        mend_edges(graph)
+        walk = _Walk(copied, graph)
+        for layer in copied.modules():
+            if isinstance(layer, nn.modules.conv._ConvNd | nn.Linear) and layer in graph.module2node:  # noqa: SLF001
+                walk.spread(layer)
+        order = {path: place for place, (path, _) in enumerate(copied.named_modules())}
+        found = list(_bundles(walk, order))
+    except CutError:
+        raise
+    except Exception as error:  # the tracer guesses at operators it does not know, and may stumble over its guess
+        raise CutError(f"the model cannot be traced: {type(error).__name__}: {error!s:.200}") from error
     return sorted(found, key=lambda bundle: (order.get(bundle.leader.path, -1), bundle.units[0][bundle.leader]))
 
 
@@ -90,11 +97,14 @@ class _Walk:
                 if dependency.is_triggered_by(handler):
                     mapped = new
                     for mapping in dependency.index_mapping:
-                        mapped = mapping(mapped) if mapping is not None else mapped
+                        mapped = _mapped(mapping, mapped) if mapping is not None else mapped
                     queue.append((dependency.target, dependency.handler, mapped))
 
     def _record(self, root: Slot, node: Node, handler: Handler, indices: Sequence[Index]) -> None:
         slot = self._slot(node, handler)
+        if size := equal_pieces(node):
+            for index in indices:
+                self.join((root, index.root_idx), (Slot(str(id(node)), "tie"), index.idx % size))
         if slot is None and type(node.module).__name__ != "_OutputOp":
             return
         reason = self._obstacle(slot) if slot else "its channels reach an output of the model"
@@ -191,6 +201,14 @@ class _Walk:
             yield atoms, self.blocked.get(root)
 
 
+def _mapped(mapping: Callable[[list[Index]], list[Index]], indices: list[Index]) -> list[Index]:
+    """``mapping`` of each; some of the tracer's forget the root of what they map."""
+    found = mapping(indices)
+    if all(index.root_idx is not None for index in found):
+        return found
+    return [other._replace(root_idx=one.root_idx) for one in indices for other in mapping([one])]
+
+
 def _groups(layer: nn.Module) -> tuple[int, int]:
     """Channels of one group of a grouped layer, read and given; (1, 1) where channels are apart or not grouped."""
     from torch import nn
@@ -217,6 +235,7 @@ def _bundles(walk: _Walk, order: Mapping[str, int]) -> Iterator[Bundle]:
 def _unit(atoms: Iterable[_Atom], order: Mapping[str, int]) -> Unit:
     channels: dict[Slot, list[int]] = defaultdict(list)
     for slot, channel in atoms:
-        channels[slot].append(channel)
+        if slot.side != "tie":
+            channels[slot].append(channel)
     slots = sorted(channels, key=lambda slot: (slot.side in ("in", "parameter"), order.get(slot.path, -1), slot.side))
     return {slot: tuple(sorted(channels[slot])) for slot in slots}

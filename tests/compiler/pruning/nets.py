@@ -224,6 +224,24 @@ class Pyramid(nn.Module):
         return {"classes": [self.classes(t) for t in towers], "boxes": [self.boxes(t) for t in towers]}
 
 
+@net((2, 3, 16, 16))
+class CrossStage(nn.Module):
+    """Halves of one layer, one of them read again and again, all joined: as detectors' blocks are written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.halves = block(3, 6, 2), block(6, 16)
+        self.steps = nn.ModuleList(nn.Sequential(block(8, 5), block(5, 8)) for _ in range(2))
+        self.joined, self.head = block(32, 12), nn.Conv2d(12, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = list(self.halves(self.stem(x)).chunk(2, 1))
+        for step in self.steps:
+            parts.append(parts[-1] + step(parts[-1]))
+        y: Tensor = self.head(self.joined(torch.cat(parts, 1)))
+        return y.mean((2, 3))
+
+
 @net((2, 10))
 class Gated(nn.Module):
     """A perceptron with a gate in one layer's two halves, and one in two layers."""

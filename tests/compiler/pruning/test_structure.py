@@ -36,6 +36,7 @@ GROUPS: dict[str, dict[str, int]] = {
     "Decoder": {"a": 12},
     "UNet": {"d1.0": 8, "d2.0": 16, "mid.0": 24, "up2": 16, "u2.0": 16, "up1": 8, "u1.0": 8},
     "Pyramid": {"a.0": 8, "b.0": 12, "c.0": 16, "lateral.0": 10, "tower.0": 14},
+    "CrossStage": {"stem.0": 6, "halves.0": 8, "steps.0.0.0": 5, "steps.1.0.0": 5, "joined.0": 12},
     "Gated": {"both": 12, "down": 16, "gate": 14},
     "Bert": {"layers.0.attention.query": 4, "layers.0.up": 64, "layers.1.attention.query": 4, "layers.1.up": 64},
     "VisionTransformer": {
