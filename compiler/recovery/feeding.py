@@ -34,7 +34,7 @@ class Feeding:
         self._arrays, self._indices, self._context = arrays, np.asarray(job.indices), context
         self._settings, self._objective = settings, objective
         self.samples = len(job.indices)
-        self.steps = max(1, self.samples // settings.batch)
+        self.steps = max(1, settings.per_epoch // settings.batch)
         self._kept: Mapping[str, Array] | None = None
         labels = objective.uses_labels
         flip = options.flip and not (labels and options.labels_loss) and self._mirrored(job, settings)
@@ -69,7 +69,8 @@ class Feeding:
         first = self._answers(self._indices[: self._settings.batch])
         size = sum(value.nbytes for value in first.values()) // len(self._indices[: self._settings.batch])
         rows = self._arrays.rows or 1
-        if self._settings.epochs < 2 or size * self.samples > _KEPT_BYTES:
+        seen = self._settings.epochs * self._settings.per_epoch
+        if seen < 2 * self.samples or size * self.samples > _KEPT_BYTES:
             return
         folder.mkdir(parents=True, exist_ok=True)
         kept: dict[str, Array] = {}

@@ -243,6 +243,7 @@ class _Run:
         if place.best_epoch == 0:
             text = f"no epoch of {place.epoch} was better than the start by {self._judge.subject}: the start is kept"
             self._notes.append(Note("warning", "training", text))
+        chosen = self._settings.describe(self._feeding.samples)
         return TrainResult(
             epochs=place.epoch,
             best_epoch=place.best_epoch,
@@ -250,7 +251,7 @@ class _Run:
             scores=tuple(place.scores),
             samples=self._feeding.samples,
             judged_on=self._judge.subject,
-            settings=f"{self._settings.describe()}; {self._objective.describe()}; {self._feeding.words}",
+            settings=f"{chosen}; {self._objective.describe()}; {self._feeding.words}",
             notes=(*self._objective.notes, *self._feeding.notes, *self._optimizing.notes, *self._notes),
             seconds=tuple(self._seconds),
         )

@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 _SAMPLES_SEEN = 600_000
 """How many samples a run walks through where neither the data's size nor the model's work set a limit."""
 _MOST_EPOCHS = 200
+_FEWEST_EPOCHS = 4
+_FEWEST_SAMPLES = 500
+"""Of an epoch, however much work a sample is."""
 _WORK = 2e13
 """Multiplications of forward passes in one run on a CPU: about ten minutes on two cores (30 G/s a core were seen with
 three multiplications' worth of work for each of the forward pass)."""
 _ACCELERATED = 50
+_SMALL = 100_000
+"""Parameters of the networks that learning rates were tried on."""
 _GROUPED = 3
 """Depthwise convolutions train at a third of the speed of dense ones, multiplication by multiplication."""
 
@@ -29,6 +34,8 @@ class Settings:
     """All that a run needs to know."""
 
     epochs: int
+    per_epoch: int
+    """Samples of one epoch: all of them, or another random part each time where all would take too long."""
     batch: int
     learning_rate: float
     device: str
@@ -37,10 +44,12 @@ class Settings:
     teacher_bfloat16: bool
     channels_last: bool
 
-    def describe(self) -> str:
-        """Words for the journal."""
+    def describe(self, samples: int) -> str:
+        """Words for the journal, of a run with so many samples."""
+        part = f" of {self.per_epoch} samples" if self.per_epoch < samples else ""
         precision = "bfloat16" if self.bfloat16 else "float32"
-        return f"{self.epochs} epochs of batches of {self.batch}, learning rate {self.learning_rate:.3g}, {precision}"
+        batches = f"in batches of {self.batch}"
+        return f"{self.epochs} epochs{part} {batches}, learning rate {self.learning_rate:.3g}, {precision}"
 
 
 def choose(options: TrainOptions, student: torch.nn.Module, inputs: Sequence[torch.Tensor], samples: int) -> Settings:
@@ -58,8 +67,10 @@ def choose(options: TrainOptions, student: torch.nn.Module, inputs: Sequence[tor
     wanted = options.precision == "bfloat16" or (options.precision == "auto" and fast and work > 0)
     batch = min(options.batch or _batch(samples), samples)
     effort = work * (_GROUPED if grouped else 1) / (_ACCELERATED if cuda else 1)
+    epochs, per_epoch = (options.epochs, samples) if options.epochs else _epochs(samples, effort)
     return Settings(
-        epochs=options.epochs or _epochs(samples, effort),
+        epochs=epochs,
+        per_epoch=max(batch, per_epoch),
         batch=batch,
         learning_rate=options.learning_rate or _learning_rate(options.optimizer, batch, student),
         device="cuda" if cuda else "cpu",
@@ -137,10 +148,11 @@ def multiplies_bfloat16(cuda: bool) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def _epochs(samples: int, work: float) -> int:
-    by_data = _SAMPLES_SEEN / samples
-    by_work = _WORK / (samples * work) if work else math.inf
-    return max(2, min(_MOST_EPOCHS, round(min(by_data, by_work))))
+def _epochs(samples: int, work: float) -> tuple[int, int]:
+    """How many, and of how many samples each."""
+    seen = min(_SAMPLES_SEEN, _WORK / work if work else math.inf)
+    epochs = max(_FEWEST_EPOCHS, min(_MOST_EPOCHS, round(seen / samples)))
+    return epochs, min(samples, max(_FEWEST_SAMPLES, round(seen / epochs)))
 
 
 def _batch(samples: int) -> int:
@@ -151,9 +163,13 @@ def _batch(samples: int) -> int:
 
 
 def _learning_rate(optimizer: str, batch: int, student: torch.nn.Module) -> float:
-    """Rates that held up on small networks; those without BatchNorm (transformers) bear a fifth."""
+    """Rates that held up on small networks: larger ones bear less (for Adam), those without BatchNorm a fifth."""
     import torch
 
+    if optimizer == "adamw":
+        size = max(_SMALL, sum(one.numel() for one in student.parameters()))
+        highest = 3e-3 * math.sqrt(batch / 64) * math.sqrt(math.sqrt(_SMALL / size))
+    else:
+        highest = 0.05 * batch / 64
     normalised = any(isinstance(one, torch.nn.modules.batchnorm._BatchNorm) for one in student.modules())  # noqa: SLF001 - the base of all BatchNorms
-    highest = 1e-3 * math.sqrt(batch / 64) if optimizer == "adamw" else 0.05 * batch / 64
     return highest if normalised else highest / 5
