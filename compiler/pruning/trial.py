@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from edgewright.compiler.pruning.cutting import take_away
 from edgewright.compiler.pruning.dependencies import tensors_in
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 TOLERANCE, COARSE = 1e-7, 1e-4
 """Of the largest output, in float64 and where a module insists on float32: sums in another order stay far below it."""
+
+
+_Step: TypeAlias = "tuple[str, torch.Tensor]"
+"""An operator with the module it stands in, and what it gave."""
 
 
 class Trial:
@@ -55,21 +59,26 @@ class Trial:
     def problem(self, plans: Mapping[str, Plan]) -> str | None:
         """Why these plans cannot be cut together; None where they can. One unit of each is tried, one in the middle."""
         removed = {name: (len(plan.units) // 2,) for name, plan in plans.items()}
-        masked = copy.deepcopy(self.module)
+        masked, smaller = _sharing_copy(self.module), _sharing_copy(self.module)
         for name, units in removed.items():
             _silence(masked, plans[name], units)
-        smaller = copy.deepcopy(self.module)
         try:
             take_away(smaller, plans, removed)
         except CutError as error:
             return str(error)
-        expected, failure = _answers(masked, self.inputs)
+        steps: tuple[list[_Step], list[_Step]] | None = ([], []) if len(plans) == 1 else None
+        expected, failure = _answers(masked, self.inputs, steps[0] if steps else None)
         if failure:
             return failure
-        got, failure = _answers(smaller, self.inputs)
+        got, failure = _answers(smaller, self.inputs, steps[1] if steps else None)
         if failure:
             return failure
-        return _difference(expected, got, self.tolerance)
+        problem = _difference(expected, got, self.tolerance)
+        if problem is None or steps is None or "mixes" not in problem:
+            return problem
+        ((name, plan),) = plans.items()
+        operator = _first_difference(*steps, plan, removed[name], self.tolerance)
+        return problem.replace("an operator mixes", f"{operator} mixes") if operator else problem
 
 
 def _stirred(module: nn.Module, exact: bool) -> nn.Module:
@@ -90,21 +99,28 @@ def _stirred(module: nn.Module, exact: bool) -> nn.Module:
     return copied
 
 
+def _sharing_copy(module: nn.Module) -> nn.Module:
+    """A copy whose parameters are the very ones of ``module``: they may be replaced, not written to."""
+    return copy.deepcopy(module, {id(parameter): parameter for parameter in module.parameters()})
+
+
 def _silence(module: nn.Module, plan: Plan, units: Sequence[int]) -> None:
-    """Zeroes what readers make of the channels of ``units``."""
+    """Makes weights zero by which readers take up the channels of ``units``."""
     import torch
 
-    with torch.no_grad():
-        for unit in units:
-            for slot, channels in plan.units[unit].items():
-                if slot.side == "in":
-                    layer = module.get_submodule(slot.path)
-                    weight = layer.get_parameter("weight")
-                    weight.index_fill_(0 if getattr(layer, "transposed", False) else 1, torch.tensor(channels), 0)
+    for unit in units:
+        for slot, channels in plan.units[unit].items():
+            if slot.side == "in":
+                layer = module.get_submodule(slot.path)
+                axis = 0 if getattr(layer, "transposed", False) else 1
+                weight = layer.get_parameter("weight").detach().index_fill(axis, torch.tensor(channels), 0)
+                layer.register_parameter("weight", torch.nn.Parameter(weight, requires_grad=False))
 
 
-def _answers(module: nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], str | None]:
-    """The outputs, or the operator that stopped the model and the module it stood in."""
+def _answers(
+    module: nn.Module, inputs: Sequence[torch.Tensor], steps: list[_Step] | None = None
+) -> tuple[list[torch.Tensor], str | None]:
+    """The outputs, or the operator that stopped the model and the module it stood in; ``steps`` is appended to."""
     import torch
     from torch.overrides import TorchFunctionMode
 
@@ -113,9 +129,16 @@ def _answers(module: nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[list[to
 
         def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
             Watch.last = getattr(func, "__name__", str(func))
-            return func(*args, **(kwargs or {}))
+            result = func(*args, **(kwargs or {}))
+            if steps is not None and isinstance(result, torch.Tensor):
+                steps.append((f"'{Watch.last}'{where()}", result))
+            return result
 
     inside: list[str] = []
+
+    def where() -> str:
+        return f" in '{inside[-1]}'" if inside and inside[-1] else ""
+
     hooks = []
     for path, one in module.named_modules():
         hooks.append(one.register_forward_pre_hook(lambda *_, path=path: inside.append(path)))
@@ -126,8 +149,7 @@ def _answers(module: nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[list[to
             return tensors_in(module(*inputs)), None
     except Exception as error:  # noqa: BLE001 - whatever the user's module meets with fewer channels is one refusal
         text = (str(error).splitlines() or [type(error).__name__])[0]
-        where = f" in '{inside[-1]}'" if inside and inside[-1] else ""
-        return [], f"'{Watch.last}'{where} is written for other sizes: {text:.160}"
+        return [], f"'{Watch.last}'{where()} is written for other sizes: {text:.160}"
     finally:
         for hook in hooks:
             hook.remove()
@@ -145,4 +167,26 @@ def _difference(expected: Sequence[torch.Tensor], got: Sequence[torch.Tensor], t
             error = float(torch.where(same, 0, one - other).abs().nan_to_num(torch.inf).max())
             if error > tolerance * scale:
                 return f"an operator mixes its channels: output {place} changes by {error / scale:.2g} of its largest"
+    return None
+
+
+def _first_difference(
+    expected: Sequence[_Step], got: Sequence[_Step], plan: Plan, units: Sequence[int], tolerance: float
+) -> str | None:
+    """The first operator that gives other values for channels that stay; None where the steps cannot be compared."""
+    import torch
+
+    leader = plan.slots[0]
+    gone = {channel for unit in units for channel in plan.units[unit][leader]}
+    width = sum(len(unit[leader]) for unit in plan.units)
+    kept = torch.tensor([channel for channel in range(width) if channel not in gone])
+    for (operator, one), (other_operator, other) in zip(expected, got, strict=False):
+        if operator != other_operator or one.ndim != other.ndim:
+            return None
+        narrowed = one
+        for axis, (before, after) in enumerate(zip(one.shape, other.shape, strict=True)):
+            if before != after and (before, after) == (width, len(kept)):
+                narrowed = narrowed.index_select(axis, kept)
+        if narrowed.shape == other.shape and _difference([narrowed], [other], tolerance):
+            return operator
     return None

@@ -42,7 +42,7 @@ class HardCodedReshape(Base):
 
 @odd
 class SoftmaxOverChannels(Base):
-    """mixes its channels"""
+    """'softmax' mixes its channels"""
 
     def between(self, x: Tensor) -> Tensor:
         return x.softmax(1)
@@ -157,7 +157,7 @@ class AnswersToo(Base):
 
 @odd
 class MeanOfChannels(Base):
-    """mixes its channels"""
+    """'mean' mixes its channels"""
 
     def between(self, x: Tensor) -> Tensor:
         return x - x.mean(1, keepdim=True)
@@ -165,7 +165,7 @@ class MeanOfChannels(Base):
 
 @odd
 class OwnNorm(Base):
-    """mixes its channels"""
+    """'mean' mixes its channels"""
 
     def __init__(self) -> None:
         super().__init__()
