@@ -14,9 +14,11 @@ The blocks of a page run in order in one fresh folder in which ``examples/`` is 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,6 +33,7 @@ LEFT_TO_CI = {"make demo": "demo", "make test": "test"}
 RUN, READ = ("console", "python", "toml", "prepare"), ("json", "text", "mermaid")
 LIMIT_S = 300
 WHOLE = ("README.md",)
+SAID = ".said"
 MOMENTS = Path(__file__).resolve().parent / "moments"
 
 FENCE = re.compile(
@@ -131,13 +134,37 @@ def run(command: list[str], folder: Path, page: str) -> subprocess.CompletedProc
     )  # fmt: skip
 
 
-def check_console(block: Block, folder: Path, page: str) -> None:
+def copied(source: Path, into: Path) -> None:
+    (shutil.copytree if source.is_dir() else shutil.copy)(source, into / source.name)
+
+
+def opening(command: str, folder: Path, page: str, openings: Path) -> subprocess.CompletedProcess[str]:
+    """What several pages begin with is run for the first of them; the others get its files and its output."""
+    kept = openings / hashlib.sha256(f"{page in WHOLE} {command}".encode()).hexdigest()
+    if not kept.exists():
+        before = set(folder.iterdir())
+        done = run(["bash", "-c", command], folder, page)
+        if done.returncode != 0:
+            return done
+        kept.mkdir()
+        for made in set(folder.iterdir()) - before - {folder / ".cache"}:
+            copied(made, kept)
+        (kept / SAID).write_text(done.stdout, "utf-8")
+        return done
+    for made in kept.iterdir():
+        if made.name != SAID:
+            copied(made, folder)
+    return subprocess.CompletedProcess(command, 0, (kept / SAID).read_text("utf-8"))
+
+
+def check_console(block: Block, folder: Path, page: str, openings: Path) -> None:
     where = f"{page}:{block.line}"
     for command, shown in steps(block.text):
         assert command, f"{where}: the block does not start with '$ '"
         if command in LEFT_TO_CI:
             continue
-        done = run(["bash", "-c", command], folder, page)
+        first = [path.name for path in folder.iterdir()] == ["examples"]
+        done = opening(command, folder, page, openings) if first else run(["bash", "-c", command], folder, page)
         assert done.returncode == 0, f"{where}: $ {command}\nexit {done.returncode}\n{done.stdout}"
         assert agrees(shown, done.stdout), f"{where}: $ {command}\n--- the page\n{shown}\n--- real\n{done.stdout}"
 
@@ -150,8 +177,13 @@ def check_python(block: Block, folder: Path, page: str) -> None:
     assert done.returncode == 0, f"{page}:{block.line}:\n{done.stdout}"
 
 
+@pytest.fixture(scope="session")
+def openings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("openings")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_does_what_the_page_says(page: Path, tmp_path: Path) -> None:
+def test_every_block_does_what_the_page_says(page: Path, tmp_path: Path, openings: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     found = blocks(page.read_text("utf-8"))
     for index, block in enumerate(found):
@@ -162,7 +194,7 @@ def test_every_block_does_what_the_page_says(page: Path, tmp_path: Path) -> None
         elif block.excused:
             assert block.excuse, f"{where}: not-run needs its reason: not-run: REASON"
         elif block.kind == "console":
-            check_console(block, tmp_path, page.name)
+            check_console(block, tmp_path, page.name, openings)
         elif block.kind == "toml":
             assert block.file, f"{where}: a toml block needs file=NAME, so that it is used"
             assert any(block.file in later.text for later in found[index + 1 :]), f"{where}: nothing uses {block.file}"

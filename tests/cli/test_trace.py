@@ -6,24 +6,44 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from edgewright.benchmarks.trace import Trace, read_traces
 from edgewright.core.bundle import open_bundle
+from tests.conftest import labelled
 
 if TYPE_CHECKING:
+    import onnx
+
+    from edgewright.core.tensors import Feeds
     from tests.conftest import RunCli
 
 
-@pytest.fixture
-def words(conv_net_path: Path, conv_net_data: Path) -> list[str | Path]:
-    elsewhere = "rpi5/onnxruntime"
+@pytest.fixture(scope="module")
+def words(
+    conv_net: onnx.ModelProto, conv_net_feeds: list[Feeds], tmp_path_factory: pytest.TempPathFactory
+) -> list[str | Path]:
+    folder, elsewhere = tmp_path_factory.mktemp("model"), "rpi5/onnxruntime"
+    model = folder / "conv_net.onnx"
+    model.write_bytes(conv_net.SerializeToString(deterministic=True))
     return [
-        *("compile", conv_net_path, "--target", elsewhere, "--data", conv_net_data),
+        *("compile", model, "--target", elsewhere, "--data", labelled(conv_net, conv_net_feeds, folder / "data.npz")),
         *("--precision", "int8", "--max-drop", "50%"),
     ]
+
+
+class Traced(NamedTuple):
+    bundle: Path
+    trace: Trace
+    told: str
+
+
+@pytest.fixture(scope="module")
+def first(run_cli: RunCli, words: list[str | Path], tmp_path_factory: pytest.TempPathFactory) -> Traced:
+    out = tmp_path_factory.mktemp("traced") / "net.ewb"
+    return Traced(out, *traced(run_cli, words, out))
 
 
 def traced(run_cli: RunCli, words: list[str | Path], out: Path) -> tuple[Trace, str]:
@@ -36,15 +56,15 @@ def traced(run_cli: RunCli, words: list[str | Path], out: Path) -> tuple[Trace, 
 
 
 def test_the_trace_is_beside_the_bundle_which_is_the_same_without_it(
-    run_cli: RunCli, words: list[str | Path], tmp_path: Path
+    run_cli: RunCli, words: list[str | Path], first: Traced, tmp_path: Path
 ) -> None:
-    trace, told = traced(run_cli, words, tmp_path / "net.ewb")
+    out, trace, told = first
     plain = run_cli(*words, "-o", tmp_path / "plain.ewb")
     assert plain.returncode == 0, plain.stderr
     assert not (tmp_path / "plain.record.json").exists()
-    both = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("net.ewb", "plain.ewb")]
+    both = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (out, tmp_path / "plain.ewb")]
     assert both[0] == both[1]
-    bundle = open_bundle(tmp_path / "net.ewb")
+    bundle = open_bundle(out)
     manifest = bundle.manifest
     assert trace.bundle_sha256 == bundle.digest
     assert (trace.model, trace.target, trace.precision) == ("conv_net", "rpi5/onnxruntime", "int8")
@@ -60,9 +80,9 @@ def test_the_trace_is_beside_the_bundle_which_is_the_same_without_it(
 
 
 def test_layers_classes_and_flips_add_up_and_come_out_again(
-    run_cli: RunCli, words: list[str | Path], tmp_path: Path
+    run_cli: RunCli, words: list[str | Path], first: Traced, tmp_path: Path
 ) -> None:
-    trace, _ = traced(run_cli, words, tmp_path / "net.ewb")
+    trace = first.trace
     again, _ = traced(run_cli, words, tmp_path / "again.ewb")
     assert replace(again, created=trace.created) == trace, "nothing here is timed, so nothing may differ"
     kinds = [(layer.op, layer.precision) for layer in trace.layers]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,16 +9,24 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    import onnx
+
     from tests.conftest import RunCli
 
 
-@pytest.fixture
-def bundle(run_cli: RunCli, conv_net_path: Path, tmp_path: Path) -> Path:
-    out = tmp_path / "net.ewb"
-    words = ["compile", conv_net_path, "--target", "native/onnxruntime", "-o", out, "--precision", "fp32"]
-    done = run_cli(*words)
+@pytest.fixture(scope="module")
+def compiled(run_cli: RunCli, conv_net: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compiled")
+    model, out = folder / "conv_net.onnx", folder / "net.ewb"
+    model.write_bytes(conv_net.SerializeToString(deterministic=True))
+    done = run_cli("compile", model, "--target", "native/onnxruntime", "-o", out, "--precision", "fp32")
     assert done.returncode == 0, done.stderr
     return out
+
+
+@pytest.fixture
+def bundle(compiled: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(compiled, tmp_path))
 
 
 def test_a_bundle_verifies_zipped_and_unzipped(run_cli: RunCli, bundle: Path, tmp_path: Path) -> None:
