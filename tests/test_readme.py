@@ -246,7 +246,9 @@ def test_a_false_page_is_noticed(tmp_path: Path) -> None:
         "one\n$ echo one\none\n": "does not start",
     }.items():
         with pytest.raises(AssertionError, match=complaint):
-            check_console(Block(1, "console", "", text), tmp_path, "page:1")
-    check_console(Block(1, "console", "", "$ false\n$ echo $?\n1\n$ echo a \\\n>   b\na b\n"), tmp_path, "page:1")
+            check_console(Block(1, "console", "", text), tmp_path, "page", tmp_path)
+    check_console(
+        Block(1, "console", "", "$ false\n$ echo $?\n1\n$ echo a \\\n>   b\na b\n"), tmp_path, "page", tmp_path
+    )
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
-        check_python(Block(1, "python", "", "1 / 0\n"), tmp_path, "page:1")
+        check_python(Block(1, "python", "", "1 / 0\n"), tmp_path, "page")
