@@ -26,7 +26,7 @@ def call(module: torch.nn.Module, inputs: Sequence[torch.Tensor], names: Sequenc
 
     leaves = torch.utils._pytree.tree_leaves(module(*inputs))  # noqa: SLF001 - torch has no public way
     found = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
-    named = dict(zip(names, found, strict=len(found) == len(names)))
+    named = dict(zip(names, found, strict=True))
     return {name: value.float() if value.is_floating_point() else value for name, value in named.items()}
 
 

@@ -25,7 +25,8 @@ class Position:
     loss_sum: float = 0.0
     """Of the steps of the current epoch."""
     losses: list[float] = field(default_factory=list)
-    scores: list[Score] = field(default_factory=list)
+    scores: dict[int, Score] = field(default_factory=dict)
+    """By the number of epochs that were behind; 0 is the start."""
     best_epoch: int = 0
     ended: str = ""
     """Why training is over before its last epoch; empty while it is not."""
@@ -53,7 +54,7 @@ class Checkpoint:
 
         plain = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "position"}
         state = {item.name: getattr(self.position, item.name) for item in fields(self.position)}
-        state["scores"] = [(score.drop, score.loss) for score in self.position.scores]
+        state["scores"] = {epoch: (score.drop, score.loss) for epoch, score in self.position.scores.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             torch.save({**plain, "position": state}, file)
@@ -68,7 +69,7 @@ class Checkpoint:
         try:
             found = torch.load(path, weights_only=True, map_location="cpu")
             state = found.pop("position")
-            state["scores"] = [Score(drop, loss) for drop, loss in state["scores"]]
+            state["scores"] = {epoch: Score(*score) for epoch, score in state["scores"].items()}
             checkpoint = cls(**found, position=Position(**state))
         except Exception as error:  # noqa: BLE001 - whatever a broken file raises, the run starts afresh and says so
             return f"the checkpoint cannot be read ({type(error).__name__})"

@@ -15,7 +15,7 @@ from edgewright.compiler.recovery.job import Job
 from edgewright.compiler.recovery.objective import Objective, Wanted
 from edgewright.compiler.recovery.settings import Settings
 from edgewright.compiler.torch_stage.arrays import Arrays
-from edgewright.compiler.torch_stage.context import StageContext
+from edgewright.compiler.torch_stage.context import StageContext, StoppedError
 from edgewright.core.tensors import Array
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Feeding:
         self.samples = len(job.indices)
         self.steps = max(1, settings.per_epoch // settings.batch)
         self._kept: Mapping[str, Array] | None = None
+        self._files: list[Path] = []
         labels = objective.uses_labels
         flip = options.flip and not (labels and options.labels_loss) and self._mirrored(job, settings)
         strength = strength_for(options.augment, self.samples, labels)
@@ -76,12 +77,21 @@ class Feeding:
         kept: dict[str, Array] = {}
         for place, (name, value) in enumerate(first.items()):
             shape = (len(self._arrays), rows, *value.shape[1:])
-            kept[name] = np.lib.format.open_memmap(folder / f"teacher-{place}.npy", "w+", value.dtype, shape)
+            self._files.append(folder / f"teacher-{place}.npy")
+            kept[name] = np.lib.format.open_memmap(self._files[-1], "w+", value.dtype, shape)
         for start in range(0, self.samples, self._settings.batch):
+            if self._context.stopping():
+                raise StoppedError
             chosen = self._indices[start : start + self._settings.batch]
             for name, value in self._answers(chosen).items():
                 kept[name][chosen] = value.reshape(len(chosen), rows, *value.shape[1:])
         self._kept = kept
+
+    def close(self) -> None:
+        """Takes the teacher's answers from the disk."""
+        self._kept = None
+        for path in self._files:
+            path.unlink(missing_ok=True)
 
     def order(self, epoch: int) -> list[int]:
         """The samples of ``epoch``, shuffled."""

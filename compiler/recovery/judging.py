@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,10 @@ class Judge:
         if self._drop is not None:
             return f"the drop of {self._context.metric} on {count} selection samples"
         return f"the loss on {count} samples that are not trained on"
+
+    def interval(self, per_epoch: int) -> int:
+        """Every how many epochs of ``per_epoch`` samples judging costs no more than half of what training does."""
+        return max(1, math.ceil(2 * len(self._indices) / (3 * per_epoch)))
 
     def score(self, student: torch.nn.Module) -> Score:
         """The student's score; it must be in evaluation mode."""

@@ -80,7 +80,7 @@ class _Run:
         self._notes: list[Note] = []
         self._seconds: list[float] = []
         first = Feeding.first(arrays, context)
-        settings = choose(options, student, first, len(job.indices))
+        settings = choose(options, student, first, len(job.indices), job.teacher)
         parts = (options, settings, context.seed, len(arrays), context.metric, torch.__version__, context.threads)
         self._digest = run_digest(parts, student.state_dict())
         self._saved = self._resumable()
@@ -97,6 +97,7 @@ class _Run:
         select = None if isinstance(context.select, Absent) else context.select
         judged = (arrays, unseen) if select is None else (select, range(len(select)))
         self._judge = Judge(context, *judged, self._objective, settings)
+        self._interval = self._judge.interval(settings.per_epoch)
         self._position = Position()
         self._best: dict[str, torch.Tensor] = {}
 
@@ -105,12 +106,12 @@ class _Run:
         if self._saved is not None:
             self._restore(self._saved)
         else:
-            self._position.scores.append(self._judge.score(self._student))
+            self._position.scores[0] = self._judge.score(self._student)
             self._best = on_cpu(self._student.state_dict())
         self._feeding.prepare(self._context.folder)
         while self._position.epoch < self._settings.epochs and not self._position.ended:
-            self._epoch()
-            self._save()
+            if self._epoch():
+                self._save()
         return self._finish()
 
     def close(self) -> None:
@@ -118,6 +119,7 @@ class _Run:
         import torch
 
         self._optimizing.release()
+        self._feeding.close()
         self._student.to("cpu")
         if self._settings.channels_last:
             self._student.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -163,7 +165,8 @@ class _Run:
             settings=asdict(self._settings),
         ).write(self._path)
 
-    def _epoch(self) -> None:
+    def _epoch(self) -> bool:
+        """Trains through one epoch, or what is left of it; True where the result was judged."""
         started = time.monotonic()
         place, steps = self._position, self._feeding.steps
         self._train_mode()
@@ -183,7 +186,7 @@ class _Run:
             place.step += 1
             place.loss_sum += value
             self._say(started, place.step - begun)
-        self._close_epoch(started)
+        return self._close_epoch(started)
 
     def _step(self, done: int, order: list[int]) -> float | None:
         """The loss of one step; None, with nothing changed, where it or its gradients are not finite."""
@@ -195,36 +198,45 @@ class _Run:
         self._average.update(done)
         return value
 
-    def _close_epoch(self, started: float) -> None:
+    def _close_epoch(self, started: float) -> bool:
         place = self._position
         if place.step:
             place.losses.append(place.loss_sum / place.step)
-        self._hooks.set_training(self._student, False)
-        with self._average.applied():
-            score = self._judge.score(self._student)
-            place.scores.append(score)
-            forced = self._hooks.must_change and place.best_epoch == 0
-            if _finite(score) and (forced or score.better_than(place.scores[place.best_epoch])):
-                place.best_epoch = len(place.scores) - 1
-                self._best = on_cpu(self._student.state_dict())
         place.epoch, place.step, place.loss_sum = place.epoch + 1, 0, 0.0
+        self._hooks.set_training(self._student, False)
+        judged = place.epoch % self._interval == 0 or place.epoch == self._settings.epochs or bool(place.ended)
+        if judged:
+            self._judge_epoch()
         patience = self._options.patience
         if patience and not place.ended and place.epoch - place.best_epoch >= patience:
             place.ended = f"no better result for {patience} epochs"
         self._seconds.append(time.monotonic() - started)
-        self._context.progress(Progress(place.epoch / self._settings.epochs, self._line(score), lasting=True))
+        text = self._line(place.scores[place.epoch] if judged else None)
+        self._context.progress(Progress(place.epoch / self._settings.epochs, text, lasting=judged))
+        return judged
+
+    def _judge_epoch(self) -> None:
+        place = self._position
+        with self._average.applied():
+            score = self._judge.score(self._student)
+            place.scores[place.epoch] = score
+            forced = self._hooks.must_change and place.best_epoch == 0
+            if _finite(score) and (forced or score.better_than(place.scores[place.best_epoch])):
+                place.best_epoch = place.epoch
+                self._best = on_cpu(self._student.state_dict())
 
     def _train_mode(self) -> None:
         self._hooks.set_training(self._student, True)
         self._optimizing.rest()
 
-    def _line(self, score: Score) -> str:
+    def _line(self, score: Score | None) -> str:
         place = self._position
         loss = f", loss {place.losses[-1]:.4g}" if place.losses else ""
-        drop = f", {self._context.metric} drop {score.drop:.4g}" if score.drop is not None else ""
+        unseen = f", unseen {score.loss:.4g}" if score is not None else ""
+        drop = f", {self._context.metric} drop {score.drop:.4g}" if score is not None and score.drop is not None else ""
         left = (self._settings.epochs - place.epoch) * self._seconds[-1]
         rest = "" if place.ended or left < 1 else f", {_duration(left)} left"
-        return f"epoch {place.epoch} of {self._settings.epochs}{loss}, unseen {score.loss:.4g}{drop}{rest}"
+        return f"epoch {place.epoch} of {self._settings.epochs}{loss}{unseen}{drop}{rest}"
 
     def _say(self, started: float, made: int) -> None:
         place, steps, epochs = self._position, self._feeding.steps, self._settings.epochs
@@ -248,7 +260,7 @@ class _Run:
             epochs=place.epoch,
             best_epoch=place.best_epoch,
             losses=tuple(place.losses),
-            scores=tuple(place.scores),
+            scores=dict(place.scores),
             samples=self._feeding.samples,
             judged_on=self._judge.subject,
             settings=f"{chosen}; {self._objective.describe()}; {self._feeding.words}",

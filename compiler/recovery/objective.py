@@ -48,7 +48,7 @@ class Objective:
         self._teacher = None if options.loss == "own" else job.teacher
         self.notes: list[Note] = []
         if self._teacher is not None:
-            self._teacher.eval().requires_grad_(requires_grad=False)
+            self._teacher.requires_grad_(requires_grad=False)
         probe = range(min(8, len(arrays)))
         inputs = self._laid_out(tensors_of(arrays.batch(probe), context.inputs, torch.device(settings.device)))
         with torch.no_grad():
@@ -184,7 +184,10 @@ class Objective:
             return None
         found: LabelsLoss | str = "the training samples have no labels"
         if arrays.labels is not None:
-            found = losses.labels_loss(self._options.labels_loss, sample, torch.from_numpy(arrays.labels[:].copy()))
+            # All of them tell which classes there are; of maps and boxes the first tell as much.
+            count = len(arrays) if arrays.labels.size == len(arrays) else 8
+            some = torch.from_numpy(arrays.labels[:count].copy())
+            found = losses.labels_loss(self._options.labels_loss, sample, some)
         if not isinstance(found, str):
             return found
         if self._teacher is None:

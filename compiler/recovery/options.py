@@ -18,6 +18,9 @@ class TrainOptions:
 
     epochs: int = 0
     """Walks through the training samples; 0 chooses by their number and the model's work per sample."""
+    epoch_samples: int = 0
+    """Samples of one epoch, another random part each time; 0 takes all where ``epochs`` is given, else what the model's
+    work allows."""
     batch: int = 0
     """Samples per step; 0 chooses by their number."""
     learning_rate: float = 0.0
@@ -93,6 +96,7 @@ _WORDS = {
 _RANGES = {
     "epochs": (0, _UNLIMITED),
     "batch": (0, _UNLIMITED),
+    "epoch_samples": (0, _UNLIMITED),
     "learning_rate": (0, 10),
     "momentum": (0, 0.9999),
     "weight_decay": (0, 1),

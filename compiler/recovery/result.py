@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,8 +63,8 @@ class TrainResult:
     """Counted from 1; 0 where nothing was better than the start, whose weights the student has again."""
     losses: tuple[float, ...]
     """Mean training loss of each epoch."""
-    scores: tuple[Score, ...]
-    """Of the start, then after each epoch."""
+    scores: Mapping[int, Score]
+    """By epoch: of the start (0), and of those after which the student was judged; the last always is."""
     samples: int
     """Trained on."""
     judged_on: str
@@ -88,11 +88,12 @@ class TrainResult:
             "samples": self.samples,
             "settings": self.settings,
             "losses": [_rounded(value) for value in self.losses],
-            "held_out_losses": [_rounded(score.loss) for score in self.scores],
+            "judged_epochs": list(self.scores),
+            "held_out_losses": [_rounded(score.loss) for score in self.scores.values()],
         }
-        drops = [score.drop for score in self.scores if score.drop is not None]
-        if len(drops) == len(self.scores):
-            found |= {"drop_before": _rounded(drops[0]), "drop_after": _rounded(drops[self.best_epoch])}
+        before, after = self.scores[0].drop, self.best.drop
+        if before is not None and after is not None:
+            found |= {"drop_before": _rounded(before), "drop_after": _rounded(after)}
         return found
 
     def timings(self) -> dict[str, object]:

@@ -9,7 +9,7 @@ from edgewright.compiler.recovery.result import Score
 
 
 def checkpoint() -> Checkpoint:
-    position = Position(epoch=2, step=3, loss_sum=1.5, losses=[0.5], scores=[Score(0.25, 1.0), Score(None, 2.0)])
+    position = Position(epoch=2, step=3, loss_sum=1.5, losses=[0.5], scores={0: Score(0.25, 1.0), 2: Score(None, 2.0)})
     return Checkpoint("abc", position, {"w": torch.ones(2)}, {"w": torch.zeros(2)}, {}, {}, {"state": {}}, {"batch": 4})
 
 

@@ -293,3 +293,17 @@ def test_fixed_batches_of_several_rows_are_trained_on_whole(world: World) -> Non
     world.drop = drop  # type: ignore[method-assign,assignment]
     run(world, TrainOptions(epochs=1, batch=16))
     assert seen[:20] == [(2, 4)] * 20
+
+
+def test_a_large_selection_set_is_not_asked_after_every_short_epoch(world: World, tmp_path: Path) -> None:
+    world = world.but(train=Arrays({"x": images(20, 1)[0]}, None, None))  # 96 are judged on
+    options = TrainOptions(epochs=10, batch=10, learning_rate=0.005, precision="float32")
+    straight, result = run(world.but(folder=tmp_path / "straight"), options)
+    assert list(result.scores) == [0, 4, 8, 10]
+    assert result.best_epoch in result.scores
+    assert len(result.losses) == 10
+    with pytest.raises(StoppedError):
+        run(world.but(stopping=StopAt(12)), options)
+    resumed, rest = run(world.but(resume=True), options)
+    assert_same_bits(straight, resumed)
+    assert rest.scores == result.scores

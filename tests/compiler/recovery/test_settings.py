@@ -35,6 +35,7 @@ def test_large_models_see_fewer_samples_in_epochs_of_a_part(monkeypatch: pytest.
     assert (choose(options, net, BATCH, 5_000).epochs, choose(options, net, BATCH, 5_000).per_epoch) == (8, 5_000)
     assert (choose(options, net, BATCH, 50_000).epochs, choose(options, net, BATCH, 50_000).per_epoch) == (4, 10_000)
     assert choose(TrainOptions(epochs=3), net, BATCH, 50_000).per_epoch == 50_000
+    assert choose(TrainOptions(epochs=3, epoch_samples=700), net, BATCH, 50_000).per_epoch == 700
 
 
 def test_depthwise_nets_train_in_float32_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
