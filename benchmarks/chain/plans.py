@@ -35,7 +35,8 @@ class Plan:
         title: what the table calls it.
         recipe: a file of `recipes/`.
         train: file of the case's folder that `--train-data` names, or None.
-        options: further words of the command line.
+        options: further words of the command line; latencies are asked for a little below the bar, for the noise of
+            the two measurements.
         note: what a reader of the row should know.
         bar: what it is held to.
         factory: the torch source, in the case's folder.
@@ -63,7 +64,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             _RESNET,
             "fashion_resnet.toml",
             "training.npz",
-            ("--max-latency", "0.33x", "--max-drop", "0.005", "--precision", "int8"),
+            ("--max-latency", "0.32x", "--max-drop", "0.005", "--precision", "int8"),
             "pruned, distilled with labels, trained for int8",
             Bar(3.0, 0.005, 15),
         ),
@@ -72,7 +73,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             f"{_RESNET}, no labels",
             "fashion_resnet.toml",
             "training-unlabelled.npz",
-            ("--max-latency", "0.33x", "--max-drop", "0.01", "--precision", "int8"),
+            ("--max-latency", "0.32x", "--max-drop", "0.01", "--precision", "int8"),
             "pruned, distilled without labels, trained for int8",
             Bar(3.0, 0.01, 15),
         ),
@@ -81,7 +82,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             "detector of generated scenes",
             "fashion_detector.toml",
             "training.npz",
-            ("--max-latency", "0.5x", "--max-drop", "0.015", "--precision", "int8"),
+            ("--max-latency", "0.48x", "--max-drop", "0.015", "--precision", "int8"),
             "pruned, distilled, trained for int8; mAP50",
             Bar(2.0, 0.015),
         ),
@@ -90,7 +91,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             "EfficientNet-Lite0",
             "efficientnet_lite0.toml",
             "training.py:samples",
-            ("--max-latency", "0.8x", "--max-drop", "0.15", "--precision", "fp32"),
+            ("--max-latency", "0.78x", "--max-drop", "0.15", "--precision", "fp32"),
             "pruned and distilled without labels on crops of 14 photos; agreement with the original where that is surer"
             " than 0.3, on crops of nine other photos: fidelity, not ImageNet accuracy",
             Bar(1.25, 0.15, 20),
@@ -101,7 +102,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             "MiniLM-L6 sentence embeddings",
             "minilm.toml",
             "training.npz",
-            ("--max-latency", "0.76x", "--max-drop", "0.03", "--precision", "fp32"),
+            ("--max-latency", "0.75x", "--max-drop", "0.03", "--precision", "fp32"),
             "heads and perceptrons pruned, distilled on documentation texts; Spearman on WordSim-353",
             Bar(1.3, 0.03, 30),
         ),

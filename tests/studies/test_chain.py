@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -158,6 +160,38 @@ def test_a_killed_run_is_told(tmp_path: Path, found: dict[str, object], same: bo
     last = told(tmp_path, found)[-1]
     assert "at checkpoint 3 of recovery (digits)" in last
     assert ("the same engine, byte for byte, as a run" in last) == same
+
+
+@pytest.fixture(scope="module")
+def record() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("chain_record", CHAIN / "record.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_row_joins_those_of_the_same_machine_alone(record: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "chain.json"
+    record.write(path, rows={"a": {"minutes": 1}})
+    record.write(path, rows={"b": {"minutes": 2}})
+    record.write(path, rows={"a": {"minutes": 3}}, kill={"resumed": True})
+    found = json.loads(path.read_text())
+    assert found["rows"] == {"a": {"minutes": 3}, "b": {"minutes": 2}}
+    assert found["kill"] == {"resumed": True}
+    path.write_text(json.dumps({**found, "machine": {**found["machine"], "cores": 1_000}}))
+    record.write(path, rows={"c": {"minutes": 4}})
+    assert json.loads(path.read_text())["rows"].keys() == {"c"}
+
+
+def test_no_place_of_this_machine_gets_into_a_record(record: ModuleType, tmp_path: Path) -> None:
+    said = {"notes": [f"{tmp_path}/loss.py:detection", f"in {tmp_path}"], "n": 1, "of": {"x": f"a {tmp_path}/b/c d"}}
+    assert record.without(tmp_path, said) == {
+        "notes": ["loss.py:detection", f"in {tmp_path.name}"],
+        "n": 1,
+        "of": {"x": "a b/c d"},
+    }
 
 
 def test_recipes_name_passes_and_options_that_there_are() -> None:
