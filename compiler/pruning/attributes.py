@@ -26,12 +26,14 @@ def alternatives(module: nn.Module, plan: Plan) -> Iterator[Plan]:
             if heads < 2 or width % heads:
                 continue
             size = width // heads
-            whole = replace(plan, units=_joined(plan.units, size), kind="heads")
+            whole = _joined(plan.units, size)
+            own = _with_parameters(whole, path, owner)
             count = Follow(path, name, 1)
             equal = [Follow(path, other, size) for other in _named(owner, width) if other != name]
             named = [follow for follow in equal if "head" in follow.name or "inner" in follow.name]
-            for follows in dict.fromkeys(((count, *named), (count, *equal), (count,))):
-                yield replace(whole, follows=follows)
+            for units in (own, whole) if own != whole else (whole,):
+                for follows in dict.fromkeys(((count, *named), (count, *equal), (count,))):
+                    yield Plan(units, follows, "heads")
     for path, owner in owners:
         equal = [Follow(path, name, 1) for name in _named(owner, width)]
         if equal:
@@ -78,3 +80,13 @@ def _joined(units: tuple[Unit, ...], size: int) -> tuple[Unit, ...]:
                 channels[slot].extend(own)
         joined.append({slot: tuple(sorted(own)) for slot, own in channels.items()})
     return tuple(joined)
+
+
+def _with_parameters(units: tuple[Unit, ...], path: str, owner: nn.Module) -> tuple[Unit, ...]:
+    """With what ``owner`` keeps for each head beside its layers: tables of biases, scales."""
+    slots = []
+    for name, parameter in owner.named_parameters(recurse=False):
+        axes = [axis for axis, size in enumerate(parameter.shape) if size == len(units)]
+        if axes:
+            slots.append(Slot(f"{path}.{name}" if path else name, "parameter", axes[-1]))
+    return tuple({**unit, **dict.fromkeys(slots, (place,))} for place, unit in enumerate(units))

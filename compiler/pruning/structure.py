@@ -136,7 +136,7 @@ def _group(module: nn.Module, name: str, plan: Plan) -> Group:
     order = [path for path, _ in module.named_modules()]
     members = {slot.path for slot in plan.slots if slot.side != "in"}
     consumers = {slot.path for slot in plan.slots if slot.side == "in"}
-    each = min(len(channels) for channels in plan.units[0].values())
+    each = min(len(channels) for slot, channels in plan.units[0].items() if slot.side != "parameter")
     grouped = any(_is_grouped(module, slot.path) for slot in plan.slots if slot.side == "both")
     return Group(
         name,

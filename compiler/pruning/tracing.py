@@ -109,6 +109,8 @@ class _Walk:
             return
         reason = self._obstacle(slot) if slot else "its channels reach an output of the model"
         count = channels_of(self.module, slot) if slot and not reason else 0
+        if slot and slot.side == "parameter" and not reason and any(index.idx >= count for index in indices):
+            return  # it has no place for each channel: the trial shows whether it has one for each head
         for index in indices:
             anchor = (root, index.root_idx)
             if not reason and slot and not 0 <= index.idx < count:

@@ -80,6 +80,45 @@ class FusedAttention(nn.Module):
         return y
 
 
+class Windowed(nn.Module):
+    """Attention with a learnt scale and a table of biases for each head, as window transformers have."""
+
+    def __init__(self, width: int, heads: int, tokens: int) -> None:
+        super().__init__()
+        self.heads, self.inner = heads, width
+        self.q, self.kv = nn.Linear(width, width, bias=False), nn.Linear(width, 2 * width)
+        self.proj = nn.Linear(width, width)
+        self.scale = nn.Parameter(torch.rand(heads, 1, 1) + 0.5)
+        self.table = nn.Parameter(torch.randn(2 * tokens - 1, heads))
+        places = torch.arange(tokens)
+        self.register_buffer("index", places[:, None] - places[None] + tokens - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, tokens, _ = x.shape
+        key, value = self.kv(x).chunk(2, -1)
+        query, key, value = (
+            part.reshape(n, tokens, self.heads, -1).transpose(1, 2) for part in (self.q(x), key, value)
+        )
+        bias = self.table[self.get_buffer("index").flatten()].view(tokens, tokens, -1).permute(2, 0, 1)
+        weights = (functional.normalize(query, dim=-1) @ functional.normalize(key, dim=-1).transpose(2, 3)) * self.scale
+        mixed = (weights + bias).softmax(-1) @ value
+        y: Tensor = self.proj(mixed.transpose(1, 2).reshape(n, tokens, self.inner))
+        return y
+
+
+@net((2, 6, 12))
+class WindowTransformer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.attention = nn.LayerNorm(12), Windowed(12, 3, 6)
+        self.up, self.down, self.head = nn.Linear(12, 20), nn.Linear(20, 12), nn.Linear(12, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm(x))
+        y: Tensor = self.head((x + self.down(functional.gelu(self.up(self.norm(x))))).mean(1))
+        return y
+
+
 class VitBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()

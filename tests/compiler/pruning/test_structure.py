@@ -45,6 +45,7 @@ GROUPS: dict[str, dict[str, int]] = {
         "blocks.1.attention.qkv": 4,
         "blocks.1.mlp.0": 32,
     },
+    "WindowTransformer": {"attention.q": 3, "up": 20},
     "TorchEncoder": {"encoder.layers.0.linear1": 24, "encoder.layers.1.linear1": 24},
     "Recurrent": {"a.0": 8, "up": 14},
 }
@@ -178,6 +179,9 @@ def test_members_readers_and_kinds() -> None:
     assert (grouped.kind, grouped.units, grouped.unit_channels) == ("groups", 4, 4)
     heads = group(known("VisionTransformer")[2], "blocks.1.attention.qkv")
     assert (heads.kind, heads.unit_channels, heads.consumers) == ("heads", 4, ("blocks.1.attention.proj",))
+    windowed = group(known("WindowTransformer")[2], "attention.q")
+    assert (windowed.kind, windowed.unit_channels) == ("heads", 4)
+    assert windowed.members == ("attention.q", "attention.kv", "attention.scale", "attention.table")
 
 
 def test_a_cut_sets_the_attributes_that_state_sizes() -> None:
