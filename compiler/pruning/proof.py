@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from edgewright.compiler.pruning.attributes import alternatives
+from edgewright.compiler.pruning.layouts import layouts
 from edgewright.compiler.pruning.slots import Plan
 
 if TYPE_CHECKING:
@@ -21,13 +23,13 @@ def proven(module: nn.Module, plans: Mapping[str, Plan], trial: Trial) -> tuple[
     """
     good, bad = _sift(plans, trial)
     for name in tuple(bad):
-        for place, plan in enumerate(alternatives(module, plans[name])):
+        for place, plan in enumerate(chain(alternatives(module, plans[name]), layouts(module, plans[name]))):
             problem = trial.problem({**good, name: plan})
             if problem is None:
                 good[name] = plan
                 del bad[name]
                 break
-            if place == 0:
+            if place == 0 and plan.kind == "heads":
                 bad[name] = problem
         if name in bad and (bare := [slot.path for slot in plans[name].slots if slot.side == "parameter"]):
             bad[name] += f"; parameter '{bare[0]}' is used outside of a layer"

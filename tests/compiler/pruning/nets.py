@@ -168,6 +168,25 @@ class Signal(nn.Module):
         return y
 
 
+@net((2, 1, 8, 12))
+class Transposed(nn.Module):
+    """Images that linear layers read by column, and by place with the channels innermost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = block(1, 6, 2)
+        self.columns, self.c = nn.Linear(24, 14), nn.Conv1d(14, 7, 1)
+        self.fc = nn.Linear(42, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        n, c, h, w = x.shape
+        x = torch.relu(self.columns(x.permute(3, 0, 1, 2).reshape(w, n, c * h)))
+        x = torch.relu(self.c(x.permute(1, 2, 0)))
+        y: Tensor = self.fc(x.transpose(1, 2).flatten(1))
+        return y
+
+
 @net((2, 4, 8, 8))
 class Decoder(nn.Module):
     """Transposed convolutions up to an image, one of them depthwise."""

@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, int]] = {
     "Dense": {"stem.0": 8, "layers.0.0": 4, "layers.1.0": 4, "layers.2.0": 4},
     "SqueezeExcite": {"a.0": 12, "b.0": 16, "down1": 4, "gate.0": 6},
     "Signal": {"a": 6, "b": 10},
+    "Transposed": {"a.0": 6, "columns": 14, "c": 7},
     "Decoder": {"a": 12},
     "UNet": {"d1.0": 8, "d2.0": 16, "mid.0": 24, "up2": 16, "u2.0": 16, "up1": 8, "u1.0": 8},
     "Pyramid": {"a.0": 8, "b.0": 12, "c.0": 16, "lateral.0": 10, "tower.0": 14},
