@@ -1,33 +1,47 @@
 """What stands in for codes while a module is trained: activations on one grid, weights and constants on their own.
 
-The classes derive from torchao's, which is imported when the first of them is asked for.
+The classes derive from torchao's, which is imported when the first of them is asked for; what they compute is below.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
-from edgewright.compiler.quantization.grid import LIMITS, SMALLEST_SCALE, Grid, grid_over
+import numpy as np
+
+from edgewright.compiler.quantization.grid import SMALLEST_SCALE, Grid, grid_over, written
+from edgewright.compiler.quantization.weights import SMALLEST_WEIGHT_SCALE
 
 if TYPE_CHECKING:
     import torch
 
 AVERAGING = 0.01
 """What one batch adds to a range that is averaged."""
-_SMALLEST_WEIGHT_SCALE = 2.0**-120
+
+
+@dataclass(frozen=True)
+class Start:
+    """What an activation's fake quantiser begins with."""
+
+    tensor: str
+    group: str
+    """The tensor whose grid it shares."""
+    scale: float
+    zero_point: int
+    symmetric: bool
+    ranges: str
+    """How the grid moves: ``learned``, its scale by gradient; ``average`` of both ends; ``fixed``, not at all."""
 
 
 class ActivationQuantizer(Protocol):
     """One grid while it is trained; a torch module."""
 
-    tensor: str
-    """The tensor it was made for."""
-    group: str
-    """The tensor whose grid this is."""
+    start: Start
     adapting: bool
-    """Whether its range follows what it sees or learns."""
+    """Whether its range moves now."""
 
     def grid(self) -> Grid:
         """The grid as it is now."""
@@ -41,7 +55,7 @@ def activation_class() -> type[torch.nn.Module]:
     from torchao.quantization.pt2e import FakeQuantizeBase
 
     class Activation(FakeQuantizeBase):  # type: ignore[misc]
-        """``ranges`` says how the grid moves: its scale by gradient, both ends by a moving average, or not at all."""
+        """A learned scale is trained by its logarithm: a step changes each by the same share, whatever its size."""
 
         is_dynamic = False
         scale: torch.Tensor
@@ -52,11 +66,7 @@ def activation_class() -> type[torch.nn.Module]:
         def __init__(
             self,
             *,
-            tensor: str,
-            group: str,
-            start: tuple[float, int],
-            ranges: str,
-            symmetric: bool,
+            start: Start,
             quant_min: int,
             quant_max: int,
             dtype: torch.dtype,
@@ -65,61 +75,48 @@ def activation_class() -> type[torch.nn.Module]:
         ) -> None:
             super().__init__()
             assert not is_dynamic
-            self.tensor, self.group, self.ranges, self.symmetric = tensor, group, ranges, symmetric
+            self.start, self.adapting = start, False
             self.quant_min, self.quant_max, self.dtype, self.qscheme = quant_min, quant_max, dtype, qscheme
-            self.adapting = ranges != "fixed"
-            scale, zero_point = start
-            self.register_buffer("scale", torch.tensor([scale], dtype=torch.float32))
-            self.register_buffer("zero_point", torch.tensor([zero_point], dtype=torch.int32))
-            if ranges == "learned":
-                # Of the scale's logarithm: a step changes every scale by the same share, whatever its size, and
-                # weight decay pulls towards where calibration put it.
+            self.register_buffer("scale", torch.tensor([start.scale], dtype=torch.float32))
+            self.register_buffer("zero_point", torch.tensor([start.zero_point], dtype=torch.int32))
+            if start.ranges == "learned":
                 self.stretch = torch.nn.Parameter(torch.zeros(1))
-            elif ranges == "average":
-                ends = [scale * (quant_min - zero_point), scale * (quant_max - zero_point)]
-                self.register_buffer("ends", torch.tensor(ends, dtype=torch.float32))
+            elif start.ranges == "average":
+                codes = torch.tensor([quant_min, quant_max], dtype=torch.float32)
+                self.register_buffer("ends", start.scale * (codes - start.zero_point))
 
         def calculate_qparams(self, **_: object) -> tuple[torch.Tensor, torch.Tensor]:
             """Scale and zero point as they are now."""
-            with torch.no_grad():
-                return self._scale().detach(), self.zero_point
+            return self._scale().detach(), self.zero_point
 
         def grid(self) -> Grid:
-            scale, zero_point = self.calculate_qparams()
-            name = str(self.dtype).removeprefix("torch.")
-            return Grid(scale.cpu().numpy().reshape(()), zero_point.cpu().numpy().astype("int64").reshape(()), name)
+            scale, zero_point = (one.cpu().numpy().reshape(()) for one in self.calculate_qparams())
+            return Grid(scale, zero_point.astype(np.int64), _name(self.dtype))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            learns = self.adapting and self.ranges == "learned" and torch.is_grad_enabled()
-            if self.adapting and self.ranges == "average" and torch.is_grad_enabled():
+            moves = self.adapting and torch.is_grad_enabled()
+            if moves and self.start.ranges == "average":
                 self._average(x.detach())
-            if learns:
-                # The gradient of a step size and how it is weighted: Esser et al., "Learned Step Size Quantization",
-                # https://arxiv.org/abs/1902.08153 (section 2.2).
-                weight = 1.0 / math.sqrt(max(1, x[0].numel() if x.dim() else 1) * self.quant_max)
-                points = self.zero_point.float()
-                return torch._fake_quantize_learnable_per_tensor_affine(  # noqa: SLF001 - the only public way is a module
-                    x, self._scale(), points, self.quant_min, self.quant_max, weight
-                )
+            scale = self._scale()
+            if moves and self.start.ranges == "learned":
+                return learning(x, scale, self.zero_point.float(), self.quant_min, self.quant_max)
             return torch.fake_quantize_per_tensor_affine(
-                x, self._scale().detach(), self.zero_point, self.quant_min, self.quant_max
+                x, scale.detach(), self.zero_point, self.quant_min, self.quant_max
             )
 
         def _scale(self) -> torch.Tensor:
-            if self.ranges != "learned":
+            if self.start.ranges != "learned":
                 return self.scale
             scale: torch.Tensor = (self.scale * torch.exp(self.stretch)).clamp(min=SMALLEST_SCALE)
             return scale
 
         def _average(self, x: torch.Tensor) -> None:
-            if x.numel() == 0:
-                return
-            seen = torch.stack([x.min(), x.max()]).float()
-            self.ends += AVERAGING * (seen - self.ends)
-            low, high = (float(end) for end in self.ends)
-            grid = grid_over(low, high, str(self.dtype).removeprefix("torch."), self.symmetric)
-            self.scale.fill_(float(grid.scale))
-            self.zero_point.fill_(int(grid.zero_point))
+            if x.numel():
+                self.ends += AVERAGING * (torch.stack([x.min(), x.max()]).float() - self.ends)
+                low, high = (float(end) for end in self.ends)
+                grid = grid_over(low, high, _name(self.dtype), self.start.symmetric)
+                self.scale.fill_(float(grid.scale))
+                self.zero_point.fill_(int(grid.zero_point))
 
     return Activation
 
@@ -131,7 +128,7 @@ def constant_class() -> type[torch.nn.Module]:
     from torchao.quantization.pt2e import FakeQuantizeBase
 
     class Constant(FakeQuantizeBase):  # type: ignore[misc]
-        """A weight's grid is symmetric with a scale per index of ``axis``; ``kind`` is for a constant activation's."""
+        """``most`` is a weight's largest code, None for a constant among activations."""
 
         is_dynamic = False
 
@@ -140,16 +137,17 @@ def constant_class() -> type[torch.nn.Module]:
             *,
             most: int | None,
             axis: int | None,
+            symmetric: bool,
+            scales: str,
             quant_min: int,
             quant_max: int,
             dtype: torch.dtype,
             qscheme: torch.qscheme,
-            symmetric: bool = True,
             is_dynamic: bool = False,
         ) -> None:
             super().__init__()
             assert not is_dynamic
-            self.most, self.axis, self.symmetric = most, axis, symmetric
+            self.most, self.axis, self.symmetric, self.scales = most, axis, symmetric, scales
             self.quant_min, self.quant_max, self.dtype, self.qscheme = quant_min, quant_max, dtype, qscheme
 
         def calculate_qparams(self, **_: object) -> tuple[torch.Tensor, torch.Tensor]:
@@ -157,23 +155,48 @@ def constant_class() -> type[torch.nn.Module]:
             return torch.ones(1), torch.zeros(1, dtype=torch.int32)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            if self.most is None:
-                ends = (float(x.min()), float(x.max())) if x.numel() else (0.0, 0.0)
-                grid = grid_over(*ends, str(self.dtype).removeprefix("torch."), self.symmetric)
-                scale, zero = float(grid.scale), int(grid.zero_point)
-                return torch.fake_quantize_per_tensor_affine(x, scale, zero, self.quant_min, self.quant_max)
-            others = [place for place in range(x.dim()) if place != self.axis]
-            reach = x.detach().abs()
-            reach = reach.amax(dim=others) if self.axis is not None else reach.amax().reshape(1)
-            scales = (reach / self.most).clamp(min=_SMALLEST_WEIGHT_SCALE)
-            zeros = torch.zeros(scales.shape, dtype=torch.int32, device=x.device)
-            if self.axis is None:
-                return torch.fake_quantize_per_tensor_affine(x, scales, zeros, -self.most, self.most)
-            return torch.fake_quantize_per_channel_affine(x, scales, zeros, self.axis, -self.most, self.most)
+            if self.most is not None:
+                return weight_on_codes(x, self.most, self.axis, self.scales)
+            ends = (float(x.min()), float(x.max())) if x.numel() else (0.0, 0.0)
+            grid = grid_over(*ends, _name(self.dtype), self.symmetric, self.scales)
+            scale, zero_point = float(grid.scale), int(grid.zero_point)
+            return torch.fake_quantize_per_tensor_affine(x, scale, zero_point, self.quant_min, self.quant_max)
 
     return Constant
 
 
-def code_limits(dtype: str) -> tuple[int, int]:
-    """Lowest and highest code of ``dtype``."""
-    return LIMITS[dtype]
+def learning(
+    x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, quant_min: int, quant_max: int
+) -> torch.Tensor:
+    """``x`` on codes, with a gradient for ``scale``.
+
+    The gradient and its weight are those of Esser et al., "Learned Step Size Quantization",
+    https://arxiv.org/abs/1902.08153 (section 2).
+    """
+    import torch
+
+    weight = 1.0 / math.sqrt(max(1, x[0].numel() if x.dim() and len(x) else 1) * quant_max)
+    function = torch._fake_quantize_learnable_per_tensor_affine  # noqa: SLF001 - torch has it public in a module only
+    return function(x, scale, zero_point, quant_min, quant_max, weight)
+
+
+def weight_on_codes(weight: torch.Tensor, most: int, axis: int | None, kind: str = "float32") -> torch.Tensor:
+    """``weight`` on symmetric codes up to ``most`` with scales of type ``kind``, as ``quantize_weight`` rounds it."""
+    import torch
+
+    reach = weight.detach().abs()
+    if axis is None:
+        reach = reach.amax().reshape(1)
+    else:
+        reach = reach.amax(dim=[place for place in range(weight.dim()) if place != axis])
+    scales = (reach / most).clamp(min=SMALLEST_WEIGHT_SCALE)
+    if kind != "float32":
+        scales = torch.from_numpy(written(scales.cpu().numpy(), kind)).to(weight.device)
+    zeros = torch.zeros(scales.shape, dtype=torch.int32, device=weight.device)
+    if axis is None:
+        return torch.fake_quantize_per_tensor_affine(weight, scales, zeros, -most, most)
+    return torch.fake_quantize_per_channel_affine(weight, scales, zeros, axis, -most, most)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from edgewright.compiler.qat.fake_quant import ActivationQuantizer, activation_class, code_limits, constant_class
+from edgewright.compiler.qat.fake_quant import ActivationQuantizer, Start, activation_class, constant_class
 from edgewright.compiler.qat.mapping import Located, Place
-from edgewright.compiler.qat.program import batch_norms
+from edgewright.compiler.qat.program import batch_norms, set_training
 from edgewright.compiler.qat.wanted import Wanted
+from edgewright.compiler.quantization.grid import LIMITS
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +41,7 @@ class Prepared:
 
 
 def prepare(graph: GraphModule, located: Located, wanted: Wanted, ranges: str) -> Prepared:
-    """``graph`` with fake quantisers where ``located`` says; it is rewritten in place."""
+    """``graph``, rewritten in place, with fake quantisers where ``located`` says; in evaluation mode."""
     from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
     literals = {name: cast("tuple[float, float]", node.args[6:8]) for name, node in batch_norms(graph)}
@@ -50,6 +51,7 @@ def prepare(graph: GraphModule, located: Located, wanted: Wanted, ranges: str) -
     for name in ("train", "eval"):
         prepared.__dict__.pop(name, None)
     _mend_batch_norms(prepared, literals)
+    set_training(prepared, dropout=False, batch_norm=False)
     grids: dict[str, ActivationQuantizer] = {}
     tensors: dict[str, str] = {}
     modules = dict(prepared.named_modules(remove_duplicate=False))
@@ -59,9 +61,9 @@ def prepare(graph: GraphModule, located: Located, wanted: Wanted, ranges: str) -
         source = node.args[0]
         quantiser = cast("ActivationQuantizer", modules[node.target])
         readers = [made[source, reader] for reader in node.users if (source, reader) in made]
-        name = made.get(source) or (readers or [quantiser.tensor])[0]
+        name = made.get(source) or (readers or [quantiser.start.tensor])[0]
         tensors[node.name] = name
-        grids[quantiser.group] = quantiser
+        grids[quantiser.start.group] = quantiser
     return Prepared(prepared, grids, tensors, frozenset(tensors.values()))
 
 
@@ -102,8 +104,8 @@ def _quantizer(located: Located, wanted: Wanted, ranges: str, made: dict[object,
             for key, module in edge_or_node_to_obs_or_fq.items():
                 if isinstance(module, activation_class()):
                     quantiser = cast("ActivationQuantizer", module)
-                    made[key] = quantiser.tensor
-                    edge_or_node_to_obs_or_fq[key] = groups.setdefault(quantiser.group, module)
+                    made[key] = quantiser.start.tensor
+                    edge_or_node_to_obs_or_fq[key] = groups.setdefault(quantiser.start.group, module)
 
     return Placed()
 
@@ -117,27 +119,27 @@ class _Specs:
     def activation(self, tensor: str) -> QuantizationSpec:
         one = self._wanted.tensors[tensor]
         maker = activation_class().with_args(  # type: ignore[attr-defined]
-            tensor=tensor,
-            group=one.group,
-            start=(one.scale, one.zero_point),
-            ranges=self._ranges,
-            symmetric=self._wanted.symmetric,
+            start=Start(tensor, one.group, one.scale, one.zero_point, self._wanted.symmetric, self._ranges)
         )
         return self._spec(self._wanted.dtype, maker)
 
     def constant(self) -> QuantizationSpec:
-        maker = constant_class().with_args(most=None, axis=None, symmetric=self._wanted.symmetric)  # type: ignore[attr-defined]
+        maker = constant_class().with_args(  # type: ignore[attr-defined]
+            most=None, axis=None, symmetric=self._wanted.symmetric, scales=self._wanted.scales
+        )
         return self._spec(self._wanted.dtype, maker)
 
     def weight(self, place: Place) -> QuantizationSpec:
-        maker = constant_class().with_args(most=2 ** (self._wanted.bits - 1) - 1, axis=_axis(place))  # type: ignore[attr-defined]
+        maker = constant_class().with_args(  # type: ignore[attr-defined]
+            most=2 ** (self._wanted.bits - 1) - 1, axis=_axis(place), symmetric=True, scales=self._wanted.scales
+        )
         return self._spec("int8", maker)
 
     def _spec(self, dtype: str, maker: object) -> QuantizationSpec:
         import torch
         from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
-        low, high = code_limits(dtype)
+        low, high = LIMITS[dtype]
         scheme = torch.per_tensor_symmetric if self._wanted.symmetric else torch.per_tensor_affine
         return QuantizationSpec(getattr(torch, dtype), maker, low, high, scheme)
 

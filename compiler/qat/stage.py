@@ -29,8 +29,6 @@ CHECKED = 4
 """Samples that the trained graph's answers are kept of."""
 _SHARE_OF_EPOCHS = 0.25
 """Of what a whole recovery would be given: weights are close to where they end already."""
-_SHARE_OF_RATE = 0.3
-"""Of a whole recovery's learning rate: larger steps lose what rounding has not."""
 _NAMED = 3
 
 
@@ -105,7 +103,8 @@ def settled(options: QatOptions, context: StageContext, arrays: Arrays, batch: i
         options,
         epochs=options.epochs or max(2, round(chosen.epochs * _SHARE_OF_EPOCHS)),
         batch=options.batch or chosen.batch,
-        learning_rate=options.learning_rate or chosen.learning_rate * _SHARE_OF_RATE,
+        epoch_samples=options.epoch_samples or chosen.per_epoch,
+        learning_rate=options.learning_rate or chosen.learning_rate,
         # Codes are computed from float32: what bfloat16 rounds away is as large as a step of theirs.
         precision="float32",
     )

@@ -67,6 +67,8 @@ class Wanted:
     symmetric: bool
     bits: int
     """Of a weight: 8, or 7 where sums of two products must fit 16 bits."""
+    scales: str
+    """The type that scales will be written in."""
     inputs: tuple[str, ...]
     """Names of the model's inputs, in the order of ``forward``."""
     values: tuple[str, ...]
@@ -111,6 +113,7 @@ def wanted_of(plan: QuantizationPlan) -> Wanted:
         dtype=rule.activation,
         symmetric=rule.activation_symmetric,
         bits=weight_bits(rule),
+        scales=plan.policy.scales,
         inputs=tuple(spec.name for spec in plan.model.inputs),
         values=values,
     )
