@@ -270,3 +270,38 @@ def labelled(model: onnx.ModelProto, feeds: Sequence[Feeds], path: Path) -> Path
     (logits,) = ReferenceEvaluator(model).run(None, {"x": images})
     np.savez(path, x=images, labels=logits.argmax(axis=1))
     return path
+
+
+def write_mlp_bundle(
+    model: Path, feeds: Sequence[Feeds], out: Path, *, name: str = "mlp", hardware: str = "native", **changes: object
+) -> Path:
+    """Writes ``mlp`` for that hardware's ONNX Runtime, without the compiler; ``changes`` are made to its manifest."""
+    import onnxruntime
+
+    from edgewright.core import bundle
+    from edgewright.core.tensors import TensorSpec
+    from edgewright.targets.load import load_targets
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    answers = [{"y": session.run(None, dict(one))[0]} for one in feeds[:4]]
+    target = next(one for one in load_targets(hardware) if one.runtime == "onnxruntime")
+    manifest = bundle.Manifest(
+        model=bundle.ModelRecord(name, "0" * 64),
+        target=bundle.TargetRecord(target.name, target.to_json()),
+        backend=bundle.BackendRecord("onnxruntime", {"onnxruntime": onnxruntime.__version__}, "model.onnx", {}),
+        precision="fp32",
+        inputs=(TensorSpec("x", "float32", ("N", 16)),),
+        outputs=(TensorSpec("y", "float32", ("N", 4)),),
+        passes=(),
+        accuracy=None,
+        limits=bundle.Limits(),
+        size_bytes=model.stat().st_size,
+        recipe_digest="1" * 64,
+        plan_digest="2" * 64,
+        tolerances=bundle.Tolerances(1e-3, 1e-3),
+    )
+    golden = bundle.Golden(feeds[:4], answers, answers)
+    bundle.write_bundle(out, {**manifest.to_json(), **changes}, {}, {"model.onnx": model}, golden)
+    return out

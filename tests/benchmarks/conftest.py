@@ -12,21 +12,10 @@ import pytest
 
 from edgewright.backends import Artifact
 from edgewright.benchmarks.harness import protocol
-from edgewright.core.bundle import (
-    BackendRecord,
-    Bundle,
-    Golden,
-    Limits,
-    Manifest,
-    ModelRecord,
-    TargetRecord,
-    Tolerances,
-    open_bundle,
-    write_bundle,
-)
+from edgewright.core.bundle import Bundle, open_bundle
 from edgewright.core.data import DataSet, Sample
 from edgewright.core.tensors import Feeds, TensorSpec
-from edgewright.targets.load import load_targets
+from tests.conftest import write_mlp_bundle
 
 
 class Listed(DataSet):
@@ -160,35 +149,6 @@ def mlp_bundle(mlp_path: Path, mlp_feeds: list[Feeds], tmp_path: Path) -> Callab
     """``mlp_bundle(**changes)``: the small classifier for this machine's ONNX Runtime, its manifest changed."""
 
     def make(**changes: object) -> Bundle:
-        return open_bundle(_write_mlp_bundle(mlp_path, mlp_feeds, tmp_path / "mlp.ewb", **changes))
+        return open_bundle(write_mlp_bundle(mlp_path, mlp_feeds, tmp_path / "mlp.ewb", **changes))
 
     return make
-
-
-def _write_mlp_bundle(model: Path, feeds: Sequence[Feeds], out: Path, **changes: object) -> Path:
-    """A bundle of the ``mlp`` of ``tests/conftest.py`` without the compiler."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    answers = [{"y": session.run(None, dict(one))[0]} for one in feeds[:4]]
-    target = next(one for one in load_targets("native") if one.runtime == "onnxruntime")
-    manifest = Manifest(
-        model=ModelRecord("mlp", "0" * 64),
-        target=TargetRecord(target.name, target.to_json()),
-        backend=BackendRecord("onnxruntime", {"onnxruntime": onnxruntime.__version__}, "model.onnx", {}),
-        precision="fp32",
-        inputs=(TensorSpec("x", "float32", ("N", 16)),),
-        outputs=(TensorSpec("y", "float32", ("N", 4)),),
-        passes=(),
-        accuracy=None,
-        limits=Limits(),
-        size_bytes=model.stat().st_size,
-        recipe_digest="1" * 64,
-        plan_digest="2" * 64,
-        tolerances=Tolerances(1e-3, 1e-3),
-    )
-    content = {**manifest.to_json(), **changes}
-    write_bundle(out, content, {}, {"model.onnx": model}, Golden(feeds[:4], answers, answers))
-    return out

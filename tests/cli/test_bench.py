@@ -11,7 +11,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from edgewright.benchmarks import bench, summary
@@ -22,19 +21,9 @@ from edgewright.benchmarks.harness.scenarios import SINGLE_STREAM, Scenario
 from edgewright.benchmarks.record import Run, Summary
 from edgewright.benchmarks.statistics import Percentile
 from edgewright.cli import main
-from edgewright.core.bundle import (
-    BackendRecord,
-    Golden,
-    Limits,
-    Manifest,
-    ModelRecord,
-    TargetRecord,
-    Tolerances,
-    write_bundle,
-)
 from edgewright.core.errors import CannotWriteError
-from edgewright.core.tensors import Feeds, TensorSpec
-from edgewright.targets.load import load_targets
+from edgewright.core.tensors import Feeds
+from tests.conftest import write_mlp_bundle
 
 NAME = "mlp\x1b[31m"
 """A model's name is foreign text."""
@@ -43,27 +32,7 @@ NAME = "mlp\x1b[31m"
 @pytest.fixture
 def bundle(mlp_path: Path, mlp_feeds: list[Feeds], tmp_path: Path) -> Path:
     """``mlp.ewb`` for this machine's ONNX Runtime, made without the compiler."""
-    session = onnxruntime.InferenceSession(mlp_path, providers=["CPUExecutionProvider"])
-    answers = [{"y": session.run(None, dict(one))[0]} for one in mlp_feeds[:4]]
-    target = next(one for one in load_targets("native") if one.runtime == "onnxruntime")
-    manifest = Manifest(
-        model=ModelRecord(NAME, "0" * 64),
-        target=TargetRecord(target.name, target.to_json()),
-        backend=BackendRecord("onnxruntime", {"onnxruntime": onnxruntime.__version__}, "model.onnx", {}),
-        precision="fp32",
-        inputs=(TensorSpec("x", "float32", ("N", 16)),),
-        outputs=(TensorSpec("y", "float32", ("N", 4)),),
-        passes=(),
-        accuracy=None,
-        limits=Limits(),
-        size_bytes=mlp_path.stat().st_size,
-        recipe_digest="1" * 64,
-        plan_digest="2" * 64,
-        tolerances=Tolerances(1e-3, 1e-3),
-    )
-    out = tmp_path / "mlp.ewb"
-    write_bundle(out, manifest.to_json(), {}, {"model.onnx": mlp_path}, Golden(mlp_feeds[:4], answers, answers))
-    return out
+    return write_mlp_bundle(mlp_path, mlp_feeds, tmp_path / "mlp.ewb", name=NAME)
 
 
 @pytest.fixture(autouse=True)

@@ -22,19 +22,8 @@ from edgewright.benchmarks.harness import protocol
 from edgewright.benchmarks.harness.protocol import Preset, Protocol, WarmUp, Windows
 from edgewright.benchmarks.pairs import duel, pairing
 from edgewright.cli import main
-from edgewright.core.bundle import (
-    BackendRecord,
-    Golden,
-    Limits,
-    Manifest,
-    ModelRecord,
-    TargetRecord,
-    Tolerances,
-    write_bundle,
-)
-from edgewright.core.tensors import Feeds, TensorSpec
-from edgewright.targets.load import load_targets
-from tests.conftest import RunCli
+from edgewright.core.tensors import Feeds
+from tests.conftest import RunCli, write_mlp_bundle
 
 NAME = "mlp\x1b[31m|##[error]x"
 """A model's name is foreign text."""
@@ -55,28 +44,8 @@ def make_bundle(mlp: onnx.ModelProto, mlp_feeds: list[Feeds], tmp_path: Path) ->
             weight.CopyFrom(numpy_helper.from_array(spoilt, weight.name))
         file = tmp_path / "model.onnx"
         file.write_bytes(model.SerializeToString(deterministic=True))
-        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        answers = [{"y": session.run(None, dict(one))[0]} for one in mlp_feeds[:4]]
-        found = next(one for one in load_targets(target or "native") if one.runtime == "onnxruntime")
-        manifest = Manifest(
-            model=ModelRecord(NAME, "0" * 64),
-            target=TargetRecord(found.name, found.to_json()),
-            backend=BackendRecord("onnxruntime", {"onnxruntime": onnxruntime.__version__}, "model.onnx", {}),
-            precision="fp32",
-            inputs=(TensorSpec("x", "float32", ("N", 16)),),
-            outputs=(TensorSpec("y", "float32", ("N", 4)),),
-            passes=(),
-            accuracy=None,
-            limits=Limits(),
-            size_bytes=file.stat().st_size,
-            recipe_digest="1" * 64,
-            plan_digest="2" * 64,
-            tolerances=Tolerances(1e-3, 1e-3),
-        )
         path.parent.mkdir(exist_ok=True)
-        golden = Golden(mlp_feeds[:4], answers, answers)
-        write_bundle(path, manifest.to_json(), {}, {"model.onnx": file}, golden)
-        return path
+        return write_mlp_bundle(file, mlp_feeds, path, name=NAME, hardware=target or "native")
 
     return make
 
