@@ -78,7 +78,7 @@ def test_bn_is_the_sum_of_scales_and_says_where_there_is_none() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", ["Grouped", "Decoder", "Signal", "Bert"])
+@pytest.mark.parametrize("name", ["Grouped", "Decoder", "Signal", "Bert", "TorchEncoder", "WindowTransformer"])
 def test_scores_are_one_per_unit_and_the_same_every_time(name: str, method: Method) -> None:
     module, inputs = NETS[name]()
     structure = find_structure(module, inputs)
