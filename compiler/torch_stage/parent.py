@@ -248,45 +248,61 @@ def _converse(request: StageRequest, talk: _Conversation, exchange: Path) -> Sta
         os.close(theirs)
         os.close(their_back)
         try:
-            with os.fdopen(ours) as words, os.fdopen(our_back, "w") as back:
-                result = _listen(words, back, talk, request.stage)
+            with os.fdopen(our_back, "w") as back:
+                result = _listen(_words(ours, request.stage), back, talk)
             code = child.wait()
         finally:
+            os.close(ours)
             _end(child)
     if result is None:
         raise _crashed(request.stage, code, said)
     return result
 
 
-def _listen(words: IO[str], back: IO[str], talk: _Conversation, stage: str) -> StageResult | None:
+def _words(pipe: int, stage: str) -> Iterator[dict[str, object]]:
+    """What the child says, until it closes the pipe.
+
+    Read by hand: a buffered file would hold back a question that came together with the word before it.
+
+    Raises:
+        EngineError: it has been silent for too long.
+    """
+    waiting = selectors.DefaultSelector()
+    waiting.register(pipe, selectors.EVENT_READ)
+    rest = b""
+    while True:
+        if not waiting.select(SILENCE_S):
+            raise EngineError(f"'{stage}' said nothing for {SILENCE_S:.0f} s", "Run it again: it goes on.", "timeout")
+        read = os.read(pipe, 1 << 16)
+        if not read:
+            return
+        *lines, rest = (rest + read).split(b"\n")
+        for line in lines:
+            yield {"stage": stage, **json.loads(line)}
+
+
+def _listen(words: Iterator[dict[str, object]], back: IO[str], talk: _Conversation) -> StageResult | None:
     """Serves the child until it is through; None where it ended without a word.
 
     Raises:
         EngineError: it has been silent for too long.
         EdgewrightError: what the child says is wrong.
     """
-    waiting = selectors.DefaultSelector()
-    waiting.register(words, selectors.EVENT_READ)
-    while True:
-        if not waiting.select(SILENCE_S):
-            raise EngineError(f"'{stage}' said nothing for {SILENCE_S:.0f} s", "Run it again: it goes on.", "timeout")
-        line = words.readline()
-        if not line:
-            return None
-        word = json.loads(line)
+    for word in words:
         if word["say"] == "done":
-            return _result(word["result"])
+            return _result(cast("Mapping[str, object]", word["result"]))
         if word["say"] == "failed":
-            raise getattr(errors, word["kind"])(word["problem"], word["remedy"])
+            raise cast("EdgewrightError", getattr(errors, str(word["kind"]))(word["problem"], word["remedy"]))
         if word["say"] == "log":
-            talk.log(f"  {stage}: {word['text']}")
+            talk.log(f"  {word['stage']}: {word['text']}")
         elif word["say"] == "progress":
-            talk.progress(word["text"], word["done"])
+            talk.progress(str(word["text"]), cast("float", word["done"]))
             if word["lasting"]:
-                talk.log(f"  {stage}: {word['text']}")
+                talk.log(f"  {word['stage']}: {word['text']}")
         else:
             back.write(json.dumps(_answer(talk, word)) + "\n")
             back.flush()
+    return None
 
 
 def _answer(talk: _Conversation, word: Mapping[str, object]) -> dict[str, object]:

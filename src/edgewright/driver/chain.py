@@ -31,6 +31,7 @@ from edgewright.driver.variant import QAT, RECOVERED, Variant
 from edgewright.targets.detect import this_host
 
 TIMED_SAMPLES = 8
+_NOTES_SHOWN = 8
 _TRAINABLE = "A module can be trained where it is given as module:factory; a .pt2 can take qat alone, ONNX neither."
 
 
@@ -144,6 +145,7 @@ class Chain:
             job.request.log(f"{stage}:")
             after, (entry,) = run_pipeline([self._pass(stage)], source, site)
             assert isinstance(after, TorchSource)
+            self._say(entry, unchanged=after is source)
             if after is source:
                 entries.append(entry)
                 continue
@@ -158,6 +160,16 @@ class Chain:
             found = [*(one for one in found if one.name != variant.name), variant]
             source = after
         return tuple(found)
+
+    def _say(self, entry: JournalEntry, *, unchanged: bool) -> None:
+        """Warnings always, and every reason where nothing was changed."""
+        told = [note for note in entry.notes if unchanged or note.kind == "warning"]
+        for note in told[:_NOTES_SHOWN]:
+            self.job.request.log(f"  {entry.pass_name}: {note.subject}: {note.text}")
+        if len(told) > _NOTES_SHOWN:
+            self.job.request.log(f"  {entry.pass_name}: and {len(told) - _NOTES_SHOWN} more, in the bundle's journal")
+        if unchanged:
+            self.job.request.log(f"  {entry.pass_name}: nothing was changed")
 
     def _pass(self, stage: str) -> AnyPass:
         kind = registry().find(stage)
@@ -195,7 +207,9 @@ class Chain:
         budget = self.job.request.budget
         limit, ratio = budget.max_latency_ms, budget.max_latency_ratio
         wanted = Goal(latency_ms=limit, latency_ratio=ratio, max_bytes=budget.max_bytes)
-        if "prune" not in self.stages or not timer.lanes:
+        stated = str(self.job.recipe.options_of("prune").get("goal", ""))
+        in_time = limit is not None or ratio is not None or stated.startswith("latency")
+        if "prune" not in self.stages or not timer.lanes or not in_time:
             return wanted
         times = timer.float32_ms()
         limits = dict.fromkeys(times, limit) if limit is not None else {}

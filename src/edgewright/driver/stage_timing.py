@@ -105,7 +105,7 @@ class StageTimer:
 
     def _lowered(self, lane: Lane, model: OnnxModel) -> Artifact | None:
         choice = self._choice(lane)
-        site = replace(lane.workshop.site, target=narrowed(lane.target, choice), memo={})
+        site = replace(lane.workshop.site, target=narrowed(lane.target, choice), memo={}, log=_quiet)
         if not isinstance(site.samples, Absent):
             site = replace(site, samples=_Few(site.samples, _CALIBRATION))
         passes = [_quick(one) for one in lane.workshop.pipeline(choice).passes]
@@ -113,7 +113,7 @@ class StageTimer:
             ready, _ = run_pipeline(passes, model, site, Gate(samples=0, worst_layer=False))
             return lane.workshop.lowered(ready, site.target, lane.workshop.hint(choice))
         except EdgewrightError as error:
-            site.log(f"  {lane.target.name}: a candidate cannot be timed: {error.problem}")
+            lane.workshop.site.log(f"  {lane.target.name}: a candidate cannot be timed: {error.problem}")
             return None
 
     def _choice(self, lane: Lane) -> Choice:
@@ -121,6 +121,10 @@ class StageTimer:
         static = {scheme.name for scheme in schemes if scheme.kind == "static"}
         coded = [one for one in int8_choices(lane.target) if one.scheme in static] if self.int8 else []
         return coded[0] if coded else float_choices(lane.target)[0]
+
+
+def _quiet(_line: str) -> None:
+    """A candidate that is only timed says nothing of its calibration."""
 
 
 def _quick(one: AnyPass) -> AnyPass:

@@ -1,0 +1,155 @@
+"""``edgewright compile`` of a module that is pruned, distilled and trained for int8, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pytest
+
+from edgewright.core.bundle import open_bundle
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import RunHere
+    from tests.conftest import RunCli
+
+pytest.importorskip("torch")
+pytest.importorskip("torch_pruning")
+
+TARGET = "native/onnxruntime"
+NET = """
+import torch
+from torch import nn
+
+def net():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
+        nn.Conv2d(32, 16, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 3))
+    return net.eval(), (torch.zeros(1, 1, 8, 8),)
+"""
+RECIPE = """
+[[passes]]
+name = "prune"
+widths = ["0=16"]
+samples = 16
+
+[[passes]]
+name = "distil"
+epochs = {epochs}
+batch = 8
+"""
+
+
+class Project(NamedTuple):
+    folder: Path
+    words: list[str]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "net.py").write_text(NET)
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 64), ("data", 16), ("eval", 30)):
+        np.savez(tmp_path / f"{name}.npz", input=rng.standard_normal((count, 1, 8, 8)).astype(np.float32))
+    words = ["compile", "net.py:net", "--target", TARGET, "--data", "data.npz", "--eval-data", "eval.npz"]
+    return Project(tmp_path, [*words, "--train-data", "train.npz", "--precision", "fp32", "--max-drop", "100%"])
+
+
+def recipe(project: Project, epochs: int) -> list[str]:
+    path = project.folder / f"recipe-{epochs}.toml"
+    path.write_text(RECIPE.format(epochs=epochs))
+    return ["--recipe", path.name]
+
+
+@pytest.mark.full
+def test_a_killed_compile_goes_on_and_comes_to_the_same_bytes(run_cli: RunCli, project: Project) -> None:
+    words = [*project.words, *recipe(project, 60)]
+    env: dict[str, str | None] = {"TMPDIR": str(project.folder), "OMP_NUM_THREADS": "1"}
+    whole = run_cli(*words, "-o", "whole.ewb", cwd=project.folder, env=env)
+    assert whole.returncode == 0, whole.stderr
+
+    command = [str(Path(sys.executable).with_name("edgewright")), *words, "-o", "killed.ewb"]
+    surroundings = {**os.environ, "TMPDIR": str(project.folder), "OMP_NUM_THREADS": "1"}
+    with (project.folder / "talk.txt").open("wb") as talk:
+        child = subprocess.Popen(command, cwd=project.folder, env=surroundings, stdout=talk, stderr=talk)
+        work = project.folder / "killed.ewb.work"
+        deadline = time.monotonic() + 240
+        while not any(path.stat().st_size for path in work.glob("distil-*/checkpoint*")):
+            assert child.poll() is None, (project.folder / "talk.txt").read_text()
+            assert time.monotonic() < deadline, (project.folder / "talk.txt").read_text()
+            time.sleep(0.02)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert not (project.folder / "killed.ewb").exists()
+
+    again = run_cli(*words, "-o", "killed.ewb", cwd=project.folder, env=env)
+    assert again.returncode == 0, again.stderr
+    assert "prune: finished before with the same inputs" in again.stderr
+    assert "distil: goes on from where it was stopped" in again.stderr
+    assert (project.folder / "killed.ewb").read_bytes() == (project.folder / "whole.ewb").read_bytes()
+    assert not work.exists(), "what a compile that came to its end kept is taken away"
+
+    bundle = open_bundle(project.folder / "whole.ewb")
+    names = [one.name for one in bundle.manifest.passes]
+    assert names[:2] == ["prune", "distil"]
+    (pruned, distilled) = bundle.journal["passes"][:2]
+    assert pruned["figures"]["widths"] == ["0=16"]
+    assert distilled["drop"] is not None
+    assert "training samples" in distilled["notes"][0]["text"]
+
+
+def test_a_dry_run_says_what_would_be_trained(run_here: RunHere, project: Project, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(project.folder)
+    done = run_here(*project.words, *recipe(project, 1), "-o", "x.ewb", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["training"] == [
+        "prune: on 64 training samples without labels",
+        "distil: on 64 training samples without labels",
+    ]
+    assert not (project.folder / "x.ewb.work").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--precision", "fp32"], "nothing would use --train-data"),
+        (["--recipe", "order.toml"], "the recipe has distil, prune; they run as prune, distil"),
+        (["--recipe", "goal.toml"], "passes[0].goal: 'faster' states no goal"),
+    ],
+)
+def test_mistakes_are_said_before_anything_runs(
+    run_here: RunHere, project: Project, monkeypatch: pytest.MonkeyPatch, change: list[str], message: str
+):
+    monkeypatch.chdir(project.folder)
+    Path("order.toml").write_text('[[passes]]\nname = "distil"\n[[passes]]\nname = "prune"\n')
+    Path("goal.toml").write_text('[[passes]]\nname = "prune"\ngoal = "faster"\n')
+    done = run_here(*project.words, *change, "-o", "x.ewb")
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_graph_cannot_be_trained(run_here: RunHere, project: Project, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(project.folder)
+    words = ["net.onnx" if word == "net.py:net" else word for word in project.words]
+    import onnx
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["input"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 1, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, 8, 8])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), "net.onnx")
+    done = run_here(*words, *recipe(project, 1), "-o", "x.ewb")
+    assert done.returncode == 2, done.stderr
+    assert "'net' is ONNX, and prune, distil train torch modules" in done.stderr
