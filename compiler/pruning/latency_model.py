@@ -58,12 +58,13 @@ class LatencyModel:
         """Milliseconds at ``widths``; groups that are not named have their full width."""
         return self.full_ms - self.trust * self._saving(widths)
 
-    def corrected(self, widths: Widths, measured_ms: float) -> LatencyModel:
-        """The model that predicts ``measured_ms`` at ``widths``."""
+    def corrected(self, widths: Widths, measured_ms: float, noise_ms: float = 0.0) -> LatencyModel:
+        """The model that predicts ``measured_ms`` at ``widths``, as far as the saving stands out from the noise."""
         saving = self._saving(widths)
         if saving <= 0:
             return self
-        return replace(self, trust=float(np.clip((self.full_ms - measured_ms) / saving, 0.05, 3.0)))
+        believed = _believed(self.full_ms - measured_ms, self.trust * saving, noise_ms)
+        return replace(self, trust=float(np.clip(believed / saving, 0.05, 10.0)))
 
     def _saving(self, widths: Widths) -> float:
         ratios = {name: self._ratio(name, width) for name, width in widths.items() if width != self.units.get(name)}

@@ -11,8 +11,8 @@ import numpy as np
 from edgewright.compiler.pruning.allocate import Curve, allowed_widths
 from edgewright.compiler.pruning.answers import Batches
 from edgewright.compiler.pruning.batchnorm import reestimate
-from edgewright.compiler.pruning.compensate import Moments, collect, consumers
-from edgewright.compiler.pruning.importance import Method, scores
+from edgewright.compiler.pruning.compensate import MAX_CHANNELS, Moments, collect, consumers
+from edgewright.compiler.pruning.importance import Method, scores, without_batch_norm
 from edgewright.compiler.pruning.options import PruneOptions
 from edgewright.compiler.pruning.sensitivity import Order, damages, narrowed, order_of, points
 from edgewright.compiler.pruning.structure import Structure, find_structure, widths
@@ -71,6 +71,18 @@ def begin(module: nn.Module, recipe: Recipe, structure: Structure | None = None)
         plans = {group.name: found.plans[group.name] for group in found.groups}
         moments = collect(module, consumers(plans), recipe.batches)
     return Narrowing(module, found, order, moments)
+
+
+def left_out(state: Narrowing, options: PruneOptions) -> list[tuple[str, str]]:
+    """(module path, reason) for what cannot be done to ``state`` as the options ask for it."""
+    found = []
+    if state.moments is not None:
+        plans = {group.name: state.structure.plans[group.name] for group in state.structure.groups}
+        reason = f"not made up for: it reads more than {MAX_CHANNELS} channels, or keeps groups of them apart"
+        found += [(path, reason) for path in consumers(plans) if path not in state.moments]
+    if options.importance == "bn":
+        found += without_batch_norm(state.module, state.structure)
+    return found
 
 
 def next_round(state: Narrowing, targets: Mapping[str, int], recipe: Recipe) -> Narrowing:

@@ -19,6 +19,7 @@ from edgewright.compiler.pruning.rounds import (
     Recipe,
     begin,
     curves_of,
+    left_out,
     next_round,
     steps_of,
     with_damage,
@@ -58,6 +59,8 @@ class _Search:
     timings: list[dict[str, object]] = field(default_factory=list)
     undone: int = 0
     overshot: int = 0
+    noise: float = 0.0
+    """Relative, of a time."""
     notes: list[Note] = field(default_factory=list)
 
 
@@ -82,7 +85,8 @@ def prune(context: StageContext) -> StageResult:
         context.example_inputs, batches, (*context.keep, *options.keep), context.target.channel_multiple, options
     )
     state = begin(context.module, recipe)
-    notes = [Note("skipped", path, reason) for path, reason in state.structure.refused]
+    skipped = (*state.structure.refused, *left_out(state, options))
+    notes = [Note("skipped", path, reason) for path, reason in skipped]
     if not state.structure.groups:
         what = notes[0].text if notes else "it has no convolution or linear layer between others"
         where = f"'{notes[0].subject:.100}': " if notes and notes[0].subject else ""
@@ -154,6 +158,7 @@ def _prepare(search: _Search, goal: Goal) -> Limits | None:
         context, search.template, lambda name, width: search.state.cut({name: width}, made_up=False), wanted, margin
     )
     search.full_ms = search.latest_ms = table.full_ms
+    search.noise = max(table.noise, margin / 2)
     search.models, search.barred = table.models(search.extents, margin), table.barred(margin)
     search.timings.append({"table": table.to_json()})
     _note_table(search, table, steps, in_latency=in_latency)
@@ -185,11 +190,11 @@ def _decide(search: _Search, limits: Limits, aim: float, done: float) -> dict[st
     macs = search.extents.macs(search.state.widths)
     search.state = with_damage(search.state, steps, search.recipe, macs, progress)
     curves = curves_of(search.state, steps, search.barred)
-    gone = {name: width for name, width in search.state.widths.items() if name not in steps}
+    others = {name: width for name, width in search.state.widths.items() if name not in steps}
     cost = limits.costs(search.models, _undercut(search))
     fixed = _fixed(search)
-    chosen = allocate(curves, lambda widths: cost({**fixed, **gone, **widths}), aim)
-    return {**gone, **chosen.widths}
+    chosen = allocate(curves, lambda widths: cost({**fixed, **widths}), aim)
+    return {**others, **chosen.widths}
 
 
 def _fixed(search: _Search) -> dict[str, int]:
@@ -204,14 +209,15 @@ def _take(search: _Search, limits: Limits, widths: Mapping[str, int], number: in
     says of the predictions is kept, and the next round is more modest.
     """
     after = next_round(search.state, widths, search.recipe)
-    taken = {**_fixed(search), **widths}
+    taken = {**_fixed(search), **{name: width for name, width in widths.items() if name in search.extents.units}}
     if search.template is not None:
         model = search.context.export(after.module)
         latency, slower = _timed(search, model)
         if slower:  # a disturbance is not a slow width
             latency, slower = _timed(search, model)
         for target in search.models.keys() & latency.keys():
-            search.models[target] = search.models[target].corrected(taken, latency[target])
+            noise = search.noise * search.full_ms[target]
+            search.models[target] = search.models[target].corrected(taken, latency[target], noise)
         beyond = limits.timed(latency)
         modest = search.overshot < _MOST_OVERSHOT and bool(beyond) and max(beyond.values()) < _OVERSHOT
         word = "slower" if slower else "further than the goal" if modest else ""

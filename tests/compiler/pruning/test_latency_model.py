@@ -76,4 +76,5 @@ def test_it_is_corrected_by_what_a_round_took() -> None:
     again = model.corrected(widths, 3.0)
     assert again.predict(widths) == pytest.approx(3.0)
     assert again.predict({}) == truth({})
+    assert model.predict(widths) > model.corrected(widths, 0.5, noise_ms=3.0).predict(widths) > 1.0
     assert model.corrected({}, 3.0).predict(widths) == model.predict(widths)  # nothing was cut: nothing is learnt

@@ -160,6 +160,12 @@ def test_rounding_and_kept_modules_hold(tmp_path: Path) -> None:
     assert "kept by 'a'" in notes(result, "skipped")
 
 
+def test_groups_that_a_method_says_nothing_of_are_named(tmp_path: Path) -> None:
+    result = prune(context_for(tmp_path, PruneOptions(goal="macs=0.7", importance="bn")))
+    assert "b: no batch norm with a scale among its layers" in notes(result, "skipped")
+    assert "a: no batch norm" not in notes(result, "skipped")
+
+
 class Whole(nn.Module):
     """Its one layer is the output."""
 
