@@ -10,15 +10,17 @@ if TYPE_CHECKING:
 
 Augment: TypeAlias = "Callable[[Sequence[torch.Tensor], torch.Generator], tuple[torch.Tensor, ...]]"
 
-FEW = 10_000
-"""Below so many samples ``auto`` changes them strongly."""
+FEW = 1000
+"""Below so many samples ``auto`` changes them lightly. On a halved Fashion-MNIST net, label-free, light changes gave 4
+points of accuracy at 120 samples (strong ones 2); they cost 1 point at 1,000 in 30 epochs and 3 at 10,000 in 5, where
+seeing each picture as it is taught more."""
 
 
-def strength_for(augment: str, samples: int, labels_used: bool) -> str:
+def strength_for(augment: str, samples: int) -> str:
     """``none``, ``light`` or ``strong`` for the option ``augment``."""
     if augment != "auto":
         return augment
-    return "strong" if samples < FEW and not labels_used else "light"
+    return "light" if samples < FEW else "none"
 
 
 def is_image(tensor: torch.Tensor) -> bool:

@@ -14,8 +14,7 @@ from edgewright.compiler.recovery.calls import tensors_of
 from edgewright.compiler.recovery.job import Job
 from edgewright.compiler.recovery.objective import Objective, Wanted
 from edgewright.compiler.recovery.settings import Settings
-from edgewright.compiler.torch_stage.arrays import Arrays
-from edgewright.compiler.torch_stage.context import StageContext, StoppedError
+from edgewright.compiler.torch_stage.context import StoppedError
 from edgewright.core.tensors import Array
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ class Feeding:
         self._files: list[Path] = []
         labels = objective.uses_labels
         flip = options.flip and not (labels and options.labels_loss) and self._mirrored(job, settings)
-        strength = strength_for(options.augment, self.samples, labels)
-        self._augment, self.words = augmentation(self.first(arrays, context), strength, flip=flip, mix=not labels)
+        strength = strength_for(options.augment, self.samples)
+        self._augment, self.words = augmentation(self.first(job), strength, flip=flip, mix=not labels)
         self.notes: tuple[Note, ...] = ()
         if self._augment is None and options.augment not in ("auto", "none"):
             self.notes = (Note("skipped", "augment", self.words),)
@@ -53,11 +52,12 @@ class Feeding:
         return len(inputs) == 1 and is_image(inputs[0]) and self._objective.knows_mirrored(inputs)
 
     @staticmethod
-    def first(arrays: Arrays, context: StageContext) -> tuple[torch.Tensor, ...]:
-        """A small batch to see what batches are like."""
+    def first(job: Job) -> tuple[torch.Tensor, ...]:
+        """A small batch to see what batches are like; of the size asked for, where the student may take no other."""
         import torch
 
-        return tensors_of(arrays.batch(range(min(2, len(arrays)))), context.inputs, torch.device("cpu"))
+        count = min(job.options.batch or 8, len(job.arrays))
+        return tensors_of(job.arrays.batch(range(count)), job.context.inputs, torch.device("cpu"))
 
     def prepare(self, folder: Path) -> None:
         """Asks the teacher once for all, where every epoch would ask it the same.

@@ -62,15 +62,19 @@ class Judge:
         import torch
 
         outputs: list[Outputs] = []
+        rows = self._arrays.rows or 1
         total, batch, device = 0.0, self._settings.batch, torch.device(self._settings.device)
         with torch.no_grad():
             for start in range(0, len(self._indices), batch):
                 indices = self._indices[start : start + batch]
-                inputs = tensors_of(self._arrays.batch(indices), self._context.inputs, device)
+                # A student that was exported for one size of batch takes no other.
+                full = [*indices, *indices[-1:] * (batch - len(indices))]
+                inputs = tensors_of(self._arrays.batch(full), self._context.inputs, device)
                 answers = call(student, inputs, [spec.name for spec in self._context.outputs])
+                answers = _front(answers, len(indices) * rows)
                 total += self._distance(start, indices, inputs, answers) * len(indices)
                 if self._drop is not None:
-                    outputs += _apart(answers, len(indices), self._arrays.rows or 1)
+                    outputs += _apart(answers, len(indices), rows)
         loss = total / len(self._indices)
         finite = all(
             bool(np.isfinite(value).all()) for one in outputs for value in one.values() if value.dtype.kind == "f"
@@ -85,11 +89,16 @@ class Judge:
             return 0.0 if labels is None else self._objective.labels_distance(answers, labels)
         wanted = self._answers.get(start)
         if wanted is None:
-            wanted = self._objective.reference(inputs)
+            wanted = _front(self._objective.reference(inputs), len(indices) * (self._arrays.rows or 1))
             self._bytes += sum(value.nbytes for value in wanted.values())
             if self._bytes < _REMEMBERED_BYTES:
                 self._answers[start] = wanted
         return float(self._objective.judging(floats(answers), wanted))
+
+
+def _front(answers: Named, rows: int) -> dict[str, torch.Tensor]:
+    """The first ``rows`` of each; the others are of samples that only fill the batch."""
+    return {name: value[:rows] if value.ndim else value for name, value in answers.items()}
 
 
 def _apart(answers: Named, samples: int, rows: int) -> list[Outputs]:

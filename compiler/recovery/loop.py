@@ -79,7 +79,7 @@ class _Run:
         self._path, self._hooks = checkpoint, job.hooks
         self._notes: list[Note] = []
         self._seconds: list[float] = []
-        first = Feeding.first(arrays, context)
+        first = Feeding.first(job)
         settings = choose(options, student, first, len(job.indices), job.teacher)
         parts = (options, settings, context.seed, len(arrays), context.metric, torch.__version__, context.threads)
         self._digest = run_digest(parts, student.state_dict())
@@ -90,7 +90,7 @@ class _Run:
             settings = settled(settings, [student, *([job.teacher] if job.teacher is not None else [])], first)
         self._settings = settings
         self._place(student, job.teacher)
-        self._objective = Objective(job, settings)
+        self._objective = Objective(job, settings, first)
         self._feeding = Feeding(job, settings, self._objective)
         self._optimizing = Optimizing(student, self._objective.projections, options, settings, self._feeding.steps)
         self._average = Average(student, options.ema)

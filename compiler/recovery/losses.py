@@ -73,22 +73,23 @@ def output_loss(answers: str, temperature: float, metric: str, sample: Named) ->
         raise UsageError(f"outputs {shapes} are no scores of classes", "Set answers = 'values'.")
     if answers == "values" or not fits or (answers == "auto" and metric not in CLASSIFYING):
         return relative_error, "relative squared error"
-    sums = first.sum(-1)
-    probabilities = bool((first >= 0).all()) and bool((sums - 1).abs().max() < 1e-3)
-    return soft_classes(temperature, name, probabilities), f"soft classes at temperature {temperature:g}"
+    return soft_classes(temperature, name, _are_probabilities(first)), f"soft classes at temperature {temperature:g}"
 
 
-def labels_loss(reference: str, sample: Named, labels: torch.Tensor) -> LabelsLoss | str:
+def labels_loss(reference: str, sample: Named, labels: torch.Tensor, *, classes: bool) -> LabelsLoss | str:
     """The loss against labels such as ``labels``, or why none is known.
 
     Args:
         reference: the user's ``module:function``; empty for cross entropy where it fits.
+        classes: the metric takes the outputs for scores of classes.
     """
     import torch
     from torch.nn import functional
 
     if reference:
         return _own(reference)
+    if not classes:
+        return "the metric does not say that outputs are scores of classes"
     found = floats(sample)
     if len(found) != 1 or next(iter(found.values())).ndim != 2:
         return "cross entropy takes one output of shape (N, classes)"
@@ -98,10 +99,17 @@ def labels_loss(reference: str, sample: Named, labels: torch.Tensor) -> LabelsLo
     if int(labels.min()) < 0 or int(labels.max()) >= first.shape[1]:
         return f"labels from {int(labels.min())} to {int(labels.max())} do not fit {first.shape[1]} classes"
 
+    probabilities = _are_probabilities(first)
+
     def cross_entropy(outputs: Named, wanted: torch.Tensor) -> torch.Tensor:
-        return functional.cross_entropy(outputs[name], wanted.reshape(-1).long())
+        scores = outputs[name].clamp_min(_TINY).log() if probabilities else outputs[name]
+        return functional.cross_entropy(scores, wanted.reshape(-1).long())
 
     return cross_entropy
+
+
+def _are_probabilities(scores: torch.Tensor) -> bool:
+    return bool((scores >= 0).all()) and bool((scores.sum(-1) - 1).abs().max() < 1e-3)
 
 
 def _own(reference: str) -> LabelsLoss:

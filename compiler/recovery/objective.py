@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgewright.compiler.pass_base import Note
 from edgewright.compiler.recovery import losses
-from edgewright.compiler.recovery.calls import call, floats, tensors_of
+from edgewright.compiler.recovery.calls import call, floats
 from edgewright.compiler.recovery.features import FeatureLoss, captured, layer_shapes, matching
 from edgewright.compiler.recovery.job import Job
 from edgewright.compiler.recovery.settings import Settings
@@ -37,8 +37,8 @@ class Wanted:
 class Objective:
     """The loss of batches, for one student and one teacher."""
 
-    def __init__(self, job: Job, settings: Settings) -> None:
-        """The student is in evaluation mode; it and the teacher are on the settings' device."""
+    def __init__(self, job: Job, settings: Settings, first: Sequence[torch.Tensor]) -> None:
+        """The student is in evaluation mode; it and the teacher are on the settings' device; ``first`` is a batch."""
         import torch
 
         context, options, arrays = job.context, job.options, job.arrays
@@ -49,14 +49,13 @@ class Objective:
         self.notes: list[Note] = []
         if self._teacher is not None:
             self._teacher.requires_grad_(requires_grad=False)
-        probe = range(min(8, len(arrays)))
-        inputs = self._laid_out(tensors_of(arrays.batch(probe), context.inputs, torch.device(settings.device)))
+        inputs = self._laid_out([one.to(settings.device) for one in first])
         with torch.no_grad():
             sample = call(self._teacher or self._student, inputs, self._names)
         self.judging: Loss
         self.judging, self._words = losses.output_loss(options.answers, options.temperature, context.metric, sample)
         self._features = self._find_features(inputs) if options.loss in ("features", "both") else None
-        self._labels_loss = self._find_labels_loss(arrays, sample)
+        self._labels_loss = self._find_labels_loss(arrays, sample, context.metric)
 
     @property
     def uses_labels(self) -> bool:
@@ -177,7 +176,7 @@ class Objective:
             return None
         return FeatureLoss(paths, mine, theirs).to(self._settings.device)
 
-    def _find_labels_loss(self, arrays: Arrays, sample: Named) -> LabelsLoss | None:
+    def _find_labels_loss(self, arrays: Arrays, sample: Named, metric: str) -> LabelsLoss | None:
         import torch
 
         if self._options.labels_weight == 0:
@@ -187,7 +186,8 @@ class Objective:
             # All of them tell which classes there are; of maps and boxes the first tell as much.
             count = len(arrays) if arrays.labels.size == len(arrays) else 8
             some = torch.from_numpy(arrays.labels[:count].copy())
-            found = losses.labels_loss(self._options.labels_loss, sample, some)
+            classes = self._options.answers == "classes" or metric in losses.CLASSIFYING
+            found = losses.labels_loss(self._options.labels_loss, sample, some, classes=classes)
         if not isinstance(found, str):
             return found
         if self._teacher is None:

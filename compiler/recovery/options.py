@@ -58,7 +58,7 @@ class TrainOptions:
     last: int = 0
     """Trains only the last N layers that have parameters; 0 trains all."""
     augment: str = "auto"
-    """``none``, ``light`` or ``strong`` changes of inputs; ``auto``: by the number of samples."""
+    """``none``, ``light`` or ``strong`` changes of inputs; ``auto``: light ones where samples are few."""
     flip: bool = True
     """Images may be mirrored: where no ``labels_loss`` is given and a teacher of classes takes mirrored ones alike."""
     precision: str = "auto"

@@ -72,7 +72,7 @@ def test_what_is_not_understood_is_left_alone_with_a_reason() -> None:
     assert augmentation((IMAGES,), "none", flip=True, mix=True)[1] == "augmentation is off"
 
 
-def test_few_samples_are_changed_strongly() -> None:
-    assert strength_for("auto", 100, labels_used=False) == "strong"
-    assert strength_for("auto", 100, labels_used=True) == strength_for("auto", 60_000, labels_used=False) == "light"
-    assert strength_for("none", 100, labels_used=False) == "none"
+def test_few_samples_are_changed_lightly() -> None:
+    assert strength_for("auto", 100) == "light"
+    assert strength_for("auto", 60_000) == "none"
+    assert strength_for("strong", 60_000) == "strong"

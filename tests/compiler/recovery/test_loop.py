@@ -307,3 +307,21 @@ def test_a_large_selection_set_is_not_asked_after_every_short_epoch(world: World
     resumed, rest = run(world.but(resume=True), options)
     assert_same_bits(straight, resumed)
     assert rest.scores == result.scores
+
+
+def test_a_student_of_one_batch_size_is_only_given_that(world: World) -> None:
+    class Fixed(nn.Module):  # 96 samples are judged on and 192 trained on: neither is a multiple
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert len(x) == 20
+            answer: torch.Tensor = self.inner(x)
+            return answer
+
+    options = TrainOptions(epochs=2, batch=20, learning_rate=0.005, precision="float32")
+    _, result = run(world.but(student=Fixed(copy.deepcopy(world.student))), options)
+    _, same = run(world.but(folder=world.folder / "plain"), options)
+    assert result.scores[0].drop == same.scores[0].drop
+    assert result.losses == same.losses

@@ -66,13 +66,13 @@ def test_outputs_that_cannot_be_followed_are_refused() -> None:
 
 def test_cross_entropy_is_known_for_class_indices_alone() -> None:
     labels = torch.tensor([0, 1, 2, 3, 4, 0])
-    found = labels_loss("", {"y": SCORES}, labels)
+    found = labels_loss("", {"y": SCORES}, labels, classes=True)
     assert not isinstance(found, str)
     expected = functional.cross_entropy(SCORES, labels)
     assert float(found({"y": SCORES}, labels[:, None])) == float(expected)
-    assert labels_loss("", {"y": SCORES}, labels + 1) == "labels from 1 to 5 do not fit 5 classes"
-    assert "whole number" in str(labels_loss("", {"y": SCORES}, labels.float()))
-    assert "one output" in str(labels_loss("", {"y": SCORES, "z": SCORES}, labels))
+    assert labels_loss("", {"y": SCORES}, labels + 1, classes=True) == "labels from 1 to 5 do not fit 5 classes"
+    assert "whole number" in str(labels_loss("", {"y": SCORES}, labels.float(), classes=True))
+    assert "one output" in str(labels_loss("", {"y": SCORES, "z": SCORES}, labels, classes=True))
 
 
 def squared(outputs: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
@@ -89,11 +89,23 @@ def broken(outputs: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tens
 
 def test_a_loss_of_the_user_is_called_and_blamed() -> None:
     labels = torch.arange(6.0)
-    found = labels_loss(f"{__file__}:squared", {"y": SCORES}, labels)
+    found = labels_loss(f"{__file__}:squared", {"y": SCORES}, labels, classes=False)
     assert not isinstance(found, str)
     assert float(found({"y": SCORES}, labels)) == float(squared({"y": SCORES}, labels))
     for name, words in (("no_tensor", "gave float"), ("broken", "nowhere")):
-        wrong = labels_loss(f"{__file__}:{name}", {"y": SCORES}, labels)
+        wrong = labels_loss(f"{__file__}:{name}", {"y": SCORES}, labels, classes=False)
         assert not isinstance(wrong, str)
         with pytest.raises(UsageError, match=words):
             wrong({"y": SCORES}, labels)
+
+
+def test_values_with_whole_numbers_beside_them_are_not_taken_for_classes() -> None:
+    assert "scores of classes" in str(labels_loss("", {"y": SCORES}, torch.zeros(6, dtype=torch.int64), classes=False))
+
+
+def test_cross_entropy_of_probabilities_is_that_of_their_scores() -> None:
+    labels = torch.tensor([0, 1, 2, 3, 4, 0])
+    soft = {"y": functional.softmax(SCORES, dim=1)}
+    found = labels_loss("", soft, labels, classes=True)
+    assert not isinstance(found, str)
+    assert float(found(soft, labels)) == pytest.approx(float(functional.cross_entropy(SCORES, labels)), rel=1e-3)

@@ -38,7 +38,7 @@ def test_calibration_samples_serve_where_there_is_no_training_data_and_it_is_sai
     first = distil(context).notes[0]
     assert first.kind == "warning"
     assert first.text.startswith("distilled on 120 calibration samples; 3 epochs in batches of 32, learning rate 0.005")
-    assert "strong changes of images" in first.text
+    assert "light changes of images" in first.text
     assert "more --train-data would recover more" in first.text
 
 
