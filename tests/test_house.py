@@ -38,6 +38,7 @@ IMPORTS_BY_NAME = {
     "backends/_tensorrt_flavours.py": "tensorrt or tensorrt_rtx, whichever a child process is to use",
     "benchmarks/chain/__main__.py": "the cases beside it, which are no package by name",
     "benchmarks/metrics/_sklearn.py": "the metrics extra, with a message where it is not installed",
+    "compiler/torch_stage/child.py": "the function of the stage it was started for",
     "src/edgewright/__init__.py": "the public names, on first use",
     "src/edgewright/cli/_main.py": "the verbs of its own folder",
     "src/edgewright/core/registry.py": "the plug-ins of one folder",

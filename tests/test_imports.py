@@ -16,11 +16,12 @@ from edgewright.cli._main import verbs
 
 ABSENT_ON_A_DEVICE = (
     "onnx", "onnx_ir", "onnxscript", "torch", "openvino", "tensorrt", "tensorrt_rtx", "sklearn", "scipy", "PIL",
-    "jinja2", "markupsafe", "resvg_py",
+    "jinja2", "markupsafe", "resvg_py", "torch_pruning", "torchao", "optuna",
 )  # fmt: skip
 # Module (with what is below it) -> why it may need more than a device has installed.
 NEEDS_THE_COMPILE_EXTRA = {
     "edgewright.compiler": "it works on ONNX graphs throughout: onnx and onnx_ir are its vocabulary",
+    "edgewright.driver.chain": "runs the compiler's training stages",
     "edgewright.driver.compile": "runs the compiler",
     "edgewright.driver.conclude": "writes the compiler's journal",
     "edgewright.driver.job": "runs the compiler",
@@ -30,9 +31,11 @@ NEEDS_THE_COMPILE_EXTRA = {
     "edgewright.driver.proof": "runs the compiler",
     "edgewright.driver.search": "tunes the compiler's passes",
     "edgewright.driver.selection": "runs the compiler",
+    "edgewright.driver.stage_timing": "runs the compiler's passes",
     "edgewright.driver.trace": "runs the compiler's passes again",
     "edgewright.driver.trace_layers": "looks into the compiled graph",
     "edgewright.driver.trace_steps": "measures what the compiler built",
+    "edgewright.driver.training_data": "opens what the compiler trains",
     "edgewright.driver.waypoints": "runs the compiler's passes again",
     "edgewright.driver.workshop": "runs the compiler's pipeline",
 }

@@ -24,6 +24,8 @@ from edgewright.core.tensors import Outputs
 
 BINS = 4096
 """Half of them on each side of zero."""
+_SMALLEST_EXPONENT = -126.0
+"""Of float32's normal numbers."""
 SUBSET_TOTAL = 1 << 21
 """About how many elements of one tensor enter its histogram, over all samples together."""
 SUBSET_PER_SAMPLE = (1 << 10, 1 << 15)
@@ -74,7 +76,8 @@ class Observer:
             return
         if self._width == 0.0:
             # A power of two: doubling stays exact and the same data give the same bins in any order.
-            self._width = 2.0 ** np.ceil(np.log2(reach / (BINS // 2)))
+            # Never below float32's normal numbers: what is divided by it would be infinite.
+            self._width = 2.0 ** max(np.ceil(np.log2(reach / (BINS // 2))), _SMALLEST_EXPONENT)
         while reach > self._width * (BINS // 2):
             pairs = self._counts.reshape(-1, 2).sum(axis=1)
             self._counts = np.zeros(BINS, np.int64)

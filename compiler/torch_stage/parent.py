@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import selectors
@@ -17,18 +16,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, cast
 
-import numpy as np
 import onnx_ir as ir
 
 from edgewright.compiler.pass_base import Note, Outcome
-from edgewright.compiler.site import Absent, Site, Training, TrainingSamples
-from edgewright.compiler.torch_stage.arrays import write_arrays
+from edgewright.compiler.site import Absent, Site, Training
+from edgewright.compiler.torch_stage.exchange import read_answers, read_candidate, spooled
 from edgewright.compiler.torch_stage.keys import stage_key
 from edgewright.compiler.torch_stage.request import StageRequest, StageResult
 from edgewright.core import errors
 from edgewright.core.errors import EdgewrightError, EngineError, UnavailableError
 from edgewright.core.model import OnnxModel, TorchSource
-from edgewright.core.tensors import Outputs
 
 RESULT = "result.json"
 """In a stage's folder once the stage is through: what it came to."""
@@ -157,9 +154,9 @@ def _request(
         threads=training.threads,
         resume=training.resume,
         folder=str(folder),
-        calibration=_spooled(site.samples, model, site, frozenset()),
-        train=_spooled(training.train, model, site, training.exclude),
-        select=None if isinstance(select, Absent) else _spooled(select.samples, model, site, frozenset()),
+        calibration=spooled(site.samples, model, site, frozenset()),
+        train=spooled(training.train, model, site, training.exclude),
+        select=None if isinstance(select, Absent) else spooled(select.samples, model, site, frozenset()),
         metric=None if isinstance(select, Absent) else select.metric,
         can_measure=not isinstance(site.measure, Absent),
         can_judge=not isinstance(select, Absent),
@@ -178,21 +175,6 @@ def _source_json(source: TorchSource) -> dict[str, object]:
     }
 
 
-def _spooled(samples: object, model: TorchSource, site: Site, exclude: frozenset[bytes]) -> str | None:
-    """Folder of the samples as arrays, written once per compile."""
-    if isinstance(samples, Absent):
-        return None
-    found = cast("TrainingSamples", samples)
-    key = f"arrays:{found.digest}:{hashlib.sha256(b''.join(sorted(exclude))).hexdigest()}"
-    if key not in site.memo:
-        folder = Path(tempfile.mkdtemp(prefix="arrays-", dir=site.workdir))
-        left_out = write_arrays(found, model.inputs, folder, exclude)
-        if left_out:
-            site.log(f"  {left_out} training samples are left out: accuracy is judged on them")
-        site.memo[key] = str(folder)
-    return str(site.memo[key])
-
-
 @dataclass(frozen=True)
 class _Conversation:
     """What the parent does with the child's words."""
@@ -206,31 +188,13 @@ def _run(request: StageRequest, site: Site, training: Training) -> StageResult:
     answers: dict[str, Callable[[Mapping[str, object]], object]] = {}
     if not isinstance(measure := site.measure, Absent):
         timed = measure
-        answers["measure"] = lambda word: timed([_candidate(path) for path in cast("list[str]", word["paths"])])
+        answers["measure"] = lambda word: timed([read_candidate(path) for path in cast("list[str]", word["paths"])])
     if not isinstance(select := training.select, Absent):
         judge = select.drop
-        answers["drop"] = lambda word: judge(_answers(Path(str(word["path"])), cast("list[str]", word["names"])))
+        answers["drop"] = lambda word: judge(read_answers(Path(str(word["path"])), cast("list[str]", word["names"])))
     talk = _Conversation(answers, lambda what, share: site.progress(f"{request.stage}: {what}", share), site.log)
     with tempfile.TemporaryDirectory(prefix="stage-", dir=site.workdir) as exchange:
         return _converse(request, talk, Path(exchange))
-
-
-def _candidate(path: str) -> OnnxModel:
-    model = ir.load(path)
-    # Weights stay in the file until they are asked for, and the file goes now.
-    for value in model.graph.initializers.values():
-        if value.const_value is not None:
-            value.const_value = ir.tensor(value.const_value.numpy().copy(), name=value.name)
-    Path(path).unlink()
-    return OnnxModel(model, "candidate")
-
-
-def _answers(path: Path, names: list[str]) -> Iterator[Outputs]:
-    with np.load(path, allow_pickle=False) as arrays:
-        stacked = {name: arrays[str(place)] for place, name in enumerate(names)}
-    path.unlink()
-    for place in range(len(next(iter(stacked.values())))):
-        yield {name: array[place] for name, array in stacked.items()}
 
 
 def _converse(request: StageRequest, talk: _Conversation, exchange: Path) -> StageResult:
