@@ -176,6 +176,8 @@ def _takes_constant(layer: nn.Module) -> bool:
         # Else outputs differ in which, and how many, of the kernel's places reach them.
         return set(layer.kernel_size) == set(layer.stride) == {1} and not any(layer.padding)
     assert isinstance(layer, nn.modules.conv._ConvNd)  # noqa: SLF001 - the only common base
+    if type(layer).__module__ != nn.Conv2d.__module__ and set(layer.kernel_size) != {1}:
+        return False  # a forward of its own may pad by itself
     if layer.padding_mode != "zeros":
         return True
     if isinstance(layer.padding, str):

@@ -133,12 +133,19 @@ def _count(module: nn.Module, example_inputs: Sequence[torch.Tensor]) -> tuple[d
                 count = over.numel() * math.prod(weight.shape[1:])
             else:
                 return
-            name = f"{path}.weight"
+            name = f"{path}.weight".lstrip(".")
             macs[name] = macs.get(name, 0) + count
 
         return layer.register_forward_hook(hook)
 
-    hooks = [watch(path, layer) for path, layer in module.named_modules() if not list(layer.children())]
+    # A convolution that pads by a module of its own is no leaf.
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)  # noqa: SLF001 - the only common base of convolutions
+    layers = [
+        (path, layer)
+        for path, layer in module.named_modules()
+        if isinstance(layer, kinds) or not list(layer.children())
+    ]
+    hooks = [watch(path, layer) for path, layer in layers]
     try:
         with torch.no_grad():
             module(*example_inputs)

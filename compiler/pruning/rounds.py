@@ -10,11 +10,13 @@ import numpy as np
 
 from edgewright.compiler.pruning.allocate import Curve, allowed_widths
 from edgewright.compiler.pruning.answers import Batches
-from edgewright.compiler.pruning.batchnorm import reestimate
+from edgewright.compiler.pruning.batchnorm import realign
 from edgewright.compiler.pruning.compensate import MAX_CHANNELS, Moments, collect, consumers
+from edgewright.compiler.pruning.cutting import channels_of
 from edgewright.compiler.pruning.importance import Method, scores, without_batch_norm
 from edgewright.compiler.pruning.options import PruneOptions
 from edgewright.compiler.pruning.sensitivity import Order, damages, narrowed, order_of, points
+from edgewright.compiler.pruning.slots import Slot
 from edgewright.compiler.pruning.structure import Structure, find_structure, widths
 
 if TYPE_CHECKING:
@@ -56,9 +58,25 @@ class Narrowing:
 
     def cut(self, targets: Mapping[str, int], *, made_up: bool = True) -> nn.Module:
         """A copy with the groups of ``targets`` at these widths."""
+        return narrowed(self.module, self.structure, self.removed(targets), self.moments if made_up else None)
+
+    def removed(self, targets: Mapping[str, int]) -> dict[str, Sequence[int]]:
+        """Group -> its units that go at the widths ``targets``."""
         now = self.widths
-        removed = {name: self.order[name][: now[name] - width] for name, width in targets.items() if width < now[name]}
-        return narrowed(self.module, self.structure, removed, self.moments if made_up else None)
+        return {name: self.order[name][: now[name] - width] for name, width in targets.items() if width < now[name]}
+
+    def kept_channels(self, targets: Mapping[str, int]) -> dict[str, list[int]]:
+        """Layer that keeps its channels apart (a norm) -> those it has left at the widths ``targets``."""
+        gone: dict[Slot, set[int]] = {}
+        for name, units in self.removed(targets).items():
+            for unit in units:
+                for slot, channels in self.structure.plans[name].units[unit].items():
+                    if slot.side == "both":
+                        gone.setdefault(slot, set()).update(channels)
+        return {
+            slot.path: [place for place in range(channels_of(self.module, slot)) if place not in away]
+            for slot, away in gone.items()
+        }
 
 
 def begin(module: nn.Module, recipe: Recipe, structure: Structure | None = None) -> Narrowing:
@@ -88,7 +106,7 @@ def left_out(state: Narrowing, options: PruneOptions) -> list[tuple[str, str]]:
 def next_round(state: Narrowing, targets: Mapping[str, int], recipe: Recipe) -> Narrowing:
     """``state`` with its groups at the widths ``targets``; what damage is known of untouched groups is kept."""
     module = state.cut(targets)
-    reestimate(module, recipe.batches)
+    realign(module, state.module, state.kept_channels(targets), recipe.batches)
     after = begin(module, recipe)
     same = {name: known for name, known in state.damage.items() if targets.get(name) == state.widths.get(name)}
     return Narrowing(after.module, after.structure, after.order, after.moments, same)

@@ -29,6 +29,21 @@ def test_parameters_and_multiplications_are_those_of_the_cut_module(name: str) -
     assert extents.macs(widths) == again.macs({}) < extents.macs({})
 
 
+class Padding(torch.nn.Conv2d):
+    """A convolution that pads by a module inside of it."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 4, 3)
+        self.pad = torch.nn.ZeroPad2d(1)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch's name
+        return super().forward(self.pad(input))
+
+
+def test_a_convolution_with_a_module_inside_counts() -> None:
+    assert read_extents(Padding(), (torch.zeros(2, 3, 4, 4),), {}, 2).macs({}) == 4 * 16 * 27
+
+
 def test_multiplications_of_one_row_by_hand() -> None:
     module = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 3, padding=1),
