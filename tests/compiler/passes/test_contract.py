@@ -16,7 +16,7 @@ from edgewright.core.errors import EdgewrightError
 from edgewright.core.model import OnnxModel
 
 PASSES = registry()
-GRAPH_PASSES = [name for name in PASSES.names() if PASSES.find(name).stage is not Stage.EXPORT]
+GRAPH_PASSES = [name for name in PASSES.names() if PASSES.find(name).stage > Stage.EXPORT]
 STANDARD = frozenset(
     {
         f"::{op}"
