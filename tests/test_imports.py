@@ -31,6 +31,7 @@ NEEDS_THE_COMPILE_EXTRA = {
     "edgewright.driver.proof": "runs the compiler",
     "edgewright.driver.search": "tunes the compiler's passes",
     "edgewright.driver.selection": "runs the compiler",
+    "edgewright.driver.settings": "runs the compiler's training stages",
     "edgewright.driver.stage_timing": "runs the compiler's passes",
     "edgewright.driver.trace": "runs the compiler's passes again",
     "edgewright.driver.trace_layers": "looks into the compiled graph",

@@ -13,6 +13,7 @@ from edgewright.cli._progress import ProgressLine
 from edgewright.core.budget import Budget
 from edgewright.core.errors import ExitCode
 from edgewright.core.units import parse_bytes, parse_latency, parse_share, show_bytes
+from edgewright.driver.search_budget import parse_search
 
 if TYPE_CHECKING:
     from edgewright.driver.report import CompileReport, TargetReport
@@ -63,6 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep", action="append", default=[], metavar="PATTERN", help="modules that lose no channels, such as 'head.*'"
     )
     parser.add_argument(
+        "--search-settings", type=parsed(parse_search), metavar="20|30min",
+        help="search for training settings first, for so many trials or minutes (off by default)",
+    )  # fmt: skip
+    parser.add_argument(
         "--resume",
         action=argparse.BooleanOptionalAction,
         default=True,
@@ -102,6 +107,7 @@ def run(args: argparse.Namespace) -> ExitCode:
         keep=tuple(args.keep),
         resume=args.resume,
         work=args.work,
+        search_settings=args.search_settings,
         metric=args.metric,
         budget=Budget(args.max_drop, args.max_latency[0], args.max_size, max_latency_ratio=args.max_latency[1]),
         precision=args.precision,

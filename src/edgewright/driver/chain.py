@@ -6,8 +6,8 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -127,6 +127,8 @@ class Chain:
     folder: Path
     widths: tuple[str, ...] = ()
     """Of a plan, to be repeated."""
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """Options of passes, by their names, that were searched for: they stand in for the recipe's."""
 
     def run(self) -> tuple[Variant, ...]:
         """What the stages make of the module, in the forms that candidates start from.
@@ -173,7 +175,7 @@ class Chain:
 
     def _pass(self, stage: str) -> AnyPass:
         kind = registry().find(stage)
-        options = dict(self.job.recipe.options_of(stage))
+        options = {**self.job.recipe.options_of(stage), **self.settings.get(stage, {})}
         if stage == "prune" and self.widths:
             options["widths"] = self.widths
         return kind(kind.options_type(**options))

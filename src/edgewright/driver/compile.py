@@ -32,6 +32,7 @@ from edgewright.driver.report import CompileReport, TargetReport
 from edgewright.driver.request import CompileRequest
 from edgewright.driver.selection import Contender, Selection
 from edgewright.driver.sets import open_sets
+from edgewright.driver.settings import search_settings
 from edgewright.driver.sizes import size_ranges
 from edgewright.driver.trace import traced
 from edgewright.driver.training_data import open_train, torch_source
@@ -69,6 +70,8 @@ def _trained_and_compiled(
     with checkpoints(job.request) as work:
         lanes = tuple((group.name, lane) for group in groups for lane in _lanes(job, group))
         chain = Chain(job, stages, lanes, work.path, () if plan is None else plan.choice.widths)
+        if job.request.search_settings is not None:
+            chain = replace(chain, settings=search_settings(chain, job.request.search_settings))
         report = _compiled(replace(job, variants=chain.run()), groups, notes)
         work.kept = any(one.exit_code for one in report.targets)
     return report

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgewright.core.budget import Budget
 from edgewright.core.errors import UsageError
+from edgewright.driver.search_budget import SearchBudget
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8", "fp8")
 SUFFIX = ".ewb"
@@ -52,6 +53,8 @@ class CompileRequest:
     """Glob patterns of modules that must not lose channels."""
     resume: bool = True
     """Go on from checkpoints of the very same inputs; False begins anew."""
+    search_settings: SearchBudget | None = None
+    """How long to search for settings of the training stages first."""
     work: Path | None = None
     """Where checkpoints and trained weights are kept; None for beside ``out``, until the bundle is there."""
     trace: bool = False
@@ -71,5 +74,9 @@ class CompileRequest:
             problems.append(f"trials must be 1 or more, not {self.trials}")
         if self.plan is not None and self.precision != "auto":
             problems.append("--plan repeats a precision that was chosen before: leave --precision out")
+        if self.plan is not None and self.search_settings is not None:
+            problems.append(
+                "--plan repeats what was found: write found settings into the recipe, not --search-settings"
+            )
         if problems:
             raise UsageError("; ".join(problems), "edgewright compile --help shows every option.")
