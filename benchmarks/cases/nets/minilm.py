@@ -48,6 +48,7 @@ class Layer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.heads, self.head_size = HEADS, WIDTH // HEADS
         projections = nn.ModuleDict({name: nn.Linear(WIDTH, WIDTH) for name in ("query", "key", "value")})
         self.attention = nn.ModuleDict({"self": projections, "output": Residual(WIDTH)})
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(WIDTH, INNER)})
@@ -57,10 +58,10 @@ class Layer(nn.Module):
         batch, tokens, _ = x.shape
         project: nn.Module = self.attention["self"]
         query, key, value = (
-            layer(x).reshape(batch, tokens, HEADS, WIDTH // HEADS).transpose(1, 2) for layer in project.children()
+            layer(x).reshape(batch, tokens, self.heads, self.head_size).transpose(1, 2) for layer in project.children()
         )
-        weights = (query @ key.transpose(2, 3) / (WIDTH // HEADS) ** 0.5 + bias).softmax(-1)  # (B, HEADS, T, T)
-        mixed = (weights @ value).transpose(1, 2).reshape(batch, tokens, WIDTH)
+        weights = (query @ key.transpose(2, 3) / self.head_size**0.5 + bias).softmax(-1)  # (B, heads, T, T)
+        mixed = (weights @ value).transpose(1, 2).reshape(batch, tokens, self.heads * self.head_size)
         x = self.attention["output"](mixed, x)
         hidden: torch.Tensor = self.output(functional.gelu(self.intermediate["dense"](x)), x)
         return hidden
