@@ -48,7 +48,7 @@ def test_all_but_the_last_layer_of_a_convolutional_net_can_be_halved(
 
 
 @pytest.mark.full
-def test_a_sentence_encoder_gives_its_perceptrons_and_says_why_not_its_heads() -> None:
+def test_a_sentence_encoder_gives_its_heads_and_perceptrons_and_keeps_its_width() -> None:
     module = loaded("minilm").MiniLM().eval()
     tokens = torch.ones(2, 8, dtype=torch.int64)
     structure = find_structure(module, (tokens, tokens.clone()))
