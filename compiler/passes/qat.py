@@ -50,10 +50,11 @@ class Qat(Pass[TorchSource, TorchSource]):
         if isinstance(site.run, Absent) or isinstance(site.samples, Absent):
             reason = site.run.reason if isinstance(site.run, Absent) else site.samples.reason  # type: ignore[union-attr]
             raise UsageError(f"training with codes needs calibration samples: {reason}", "Give --data.")
-        plan = self._plan(model, site)
+        clean = self._clean(model, site)
+        plan = self._plan(clean, site, smooth=0.0)
         if not plan.placement.ops:
             return Outcome(model, 0, (Note("skipped", "graph", "the target's scheme quantises nothing in it"),))
-        wanted = wanted_of(plan)
+        wanted = wanted_of(plan, self._plan(clean, site, StaticOptions.smooth) if self.options.even else None)
         decision, values = site.workdir / "qat-wanted.json", site.workdir / "qat-values.npz"
         wanted.save(decision)
         save_values(plan, wanted, site.samples, site.run, values)
@@ -61,23 +62,28 @@ class Qat(Pass[TorchSource, TorchSource]):
         layers = None if outcome.model.state is None else outcome.model.state / LAYERS
         if not outcome.changed or layers is None or not layers.exists():
             return outcome
-        agreement = compare(self._plan(outcome.model, site), layers, site.run)
+        trained = self._plan(self._clean(outcome.model, site), site, smooth=0.0)
+        agreement = compare(trained, layers, site.run)
         return replace(
             outcome,
             notes=(*outcome.notes, *agreement.notes),
             figures={**outcome.figures, "agreement": agreement.figures},
         )
 
-    def _plan(self, model: TorchSource, site: Site) -> QuantizationPlan:
-        """How static quantisation will quantise ``model``, with nothing but codes changed in it."""
+    def _clean(self, model: TorchSource, site: Site) -> OnnxModel:
+        """``model`` as static quantisation will be given it."""
         passes = [one for one in default_pipeline(site.target, "int8").passes if one.stage < Stage.QUANTIZE]
         clean, _ = run_pipeline(passes, export_source(model, site.workdir), site)
         assert isinstance(clean, OnnxModel)
+        return clean
+
+    def _plan(self, clean: OnnxModel, site: Site, smooth: float) -> QuantizationPlan:
+        """How static quantisation will quantise it, with no bias corrected: that is left to training."""
         options = StaticOptions(
             scheme=self.options.scheme,
             keep_float=self.options.keep_float,
             keep_kinds=self.options.keep_kinds,
-            smooth=0.0,
+            smooth=smooth,
             bias_correction=False,
             samples=self.options.calibration,
         )

@@ -19,6 +19,8 @@ class QatOptions(TrainOptions):
     """Nodes of the ONNX form, by name, to leave in float."""
     keep_kinds: tuple[str, ...] = ()
     """Operator kinds of the ONNX form to leave in float."""
+    even: bool = True
+    """Start from channels that are evened out between a layer and the next, where that changes no answer."""
     ranges: str = "learned"
     """Where activations' ranges come from, after calibration gave the first: ``learned`` by their gradient, ``average``
     of what passes, or ``fixed``."""

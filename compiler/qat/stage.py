@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgewright.compiler.pass_base import Note
+from edgewright.compiler.qat.evening import even_out
 from edgewright.compiler.qat.extraction import LAYERS, put_back, save_grids, save_layers, trained_grids
 from edgewright.compiler.qat.mapping import Located, locate, split_biases
 from edgewright.compiler.qat.options import QatOptions
@@ -44,7 +45,7 @@ def train(context: StageContext) -> StageResult:
     assert isinstance(options, QatOptions)
     arrays, kind = data_of(context)
     wanted = load_wanted(context.extra["wanted"])
-    prepared, located = prepare_module(context, wanted, options)
+    prepared, located, wanted = prepare_module(context, wanted, options)
     notes = _notes(wanted, located, prepared)
     if kind == "calibration":
         notes.append(Note("warning", "training data", f"{len(arrays)} calibration samples alone were trained on"))
@@ -81,15 +82,19 @@ def train(context: StageContext) -> StageResult:
     )
 
 
-def prepare_module(context: StageContext, wanted: Wanted, options: QatOptions) -> tuple[Prepared, Located]:
-    """The module as a graph that computes with codes, and where in it what is wanted was found."""
+def prepare_module(context: StageContext, wanted: Wanted, options: QatOptions) -> tuple[Prepared, Located, Wanted]:
+    """The module as a graph that computes with codes, where in it what is wanted was found, and what is wanted of it
+    once channels are evened out."""
+    import torch
+
     with np.load(context.extra["values"], allow_pickle=False) as found:
         values = {name: found[name] for name in found.files}
     sample = [values[f"i{place}"] for place in range(len(wanted.inputs))]
     graph = exported(context.module, context.example_inputs, sample)
     split_biases(graph, wanted)
     located = locate(graph, wanted, values)
-    return prepare(graph, located, wanted, options.ranges), located
+    wanted = even_out(graph, located, wanted, [torch.from_numpy(one) for one in sample])
+    return prepare(graph, located, wanted, options.ranges), located, wanted
 
 
 def settled(options: QatOptions, context: StageContext, arrays: Arrays, batch: int | None) -> QatOptions:
@@ -115,6 +120,8 @@ def _notes(wanted: Wanted, located: Located, prepared: Prepared) -> list[Note]:
     notes = [
         Note("did", "graph", f"{len(located.places)} of {len(wanted.ops)} operators compute with codes in training")
     ]
+    if wanted.evenings:
+        notes.append(Note("did", "graph", f"{len(wanted.evenings)} tensors were evened out before training"))
     reasons: dict[str, list[str]] = {}
     for name, reason in located.missing.items():
         reasons.setdefault(reason, []).append(name)

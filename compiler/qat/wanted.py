@@ -57,11 +57,27 @@ class WantedTensor:
 
 
 @dataclass(frozen=True)
+class Evening:
+    """Channels of one tensor that training had better start from evened out."""
+
+    tensor: str
+    producer: str
+    """The operator whose constants are divided by ``factor``."""
+    readers: tuple[str, ...]
+    """Those whose weights are multiplied by it."""
+    factor: tuple[float, ...]
+    scale: float
+    zero_point: int
+    """The grid of the tensor's group once that is done."""
+
+
+@dataclass(frozen=True)
 class Wanted:
     """The decision for one model on one target."""
 
     ops: tuple[WantedOp, ...]
     tensors: dict[str, WantedTensor]
+    evenings: tuple[Evening, ...]
     dtype: str
     """Of activations: ``uint8`` or ``int8``."""
     symmetric: bool
@@ -84,13 +100,21 @@ def load_wanted(path: Path) -> Wanted:
     found = json.loads(path.read_text())
     ops = tuple(WantedOp(**{**one, "reads": tuple(one["reads"])}) for one in found.pop("ops"))
     tensors = {name: WantedTensor(**one) for name, one in found.pop("tensors").items()}
-    return Wanted(
-        ops=ops, tensors=tensors, **{**found, "values": tuple(found["values"]), "inputs": tuple(found["inputs"])}
+    evenings = tuple(
+        Evening(**{**one, "readers": tuple(one["readers"]), "factor": tuple(one["factor"])})
+        for one in found.pop("evenings")
     )
+    values, inputs = tuple(found.pop("values")), tuple(found.pop("inputs"))
+    return Wanted(ops=ops, tensors=tensors, evenings=evenings, values=values, inputs=inputs, **found)
 
 
-def wanted_of(plan: QuantizationPlan) -> Wanted:
-    """``plan`` in words."""
+def wanted_of(plan: QuantizationPlan, evened: QuantizationPlan | None = None) -> Wanted:
+    """``plan`` in words.
+
+    Args:
+        plan: of the model as it is.
+        evened: of the same model with its channels evened out, where training may start from that.
+    """
     rule = plan.policy.rule
     placement = plan.placement
     values = tuple(
@@ -110,6 +134,7 @@ def wanted_of(plan: QuantizationPlan) -> Wanted:
             )
             for value, group in placement.grids.items()
         },
+        evenings=() if evened is None else _evenings(evened),
         dtype=rule.activation,
         symmetric=rule.activation_symmetric,
         bits=weight_bits(rule),
@@ -146,6 +171,22 @@ def _wanted_op(op: QuantizedOp, axis: int | None) -> WantedOp:
         biased=_biased(result).name or "",
         output=op.output.name or "",
         axis=axis,
+    )
+
+
+def _evenings(plan: QuantizationPlan) -> tuple[Evening, ...]:
+    grids = {value.name: grid for value, grid in plan.grids.items()}
+    return tuple(
+        Evening(
+            one.tensor,
+            one.producer,
+            one.readers,
+            one.factor,
+            float(grids[one.tensor].scale),
+            int(grids[one.tensor].zero_point),
+        )
+        for one in plan.evened
+        if one.tensor in grids
     )
 
 

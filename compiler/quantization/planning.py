@@ -19,7 +19,7 @@ from edgewright.compiler.quantization.placement import Placement, place
 from edgewright.compiler.quantization.prepare import FIRST_OPSET, TYPED_OPSET, prepare
 from edgewright.compiler.quantization.ranges import choose_grid
 from edgewright.compiler.quantization.sensitivity import unfit
-from edgewright.compiler.quantization.smoothing import smooth
+from edgewright.compiler.quantization.smoothing import Evened, smooth
 from edgewright.compiler.quantization.trained import TrainedGrids, kept_float, read_grids, use_grids
 from edgewright.compiler.site import Site
 from edgewright.core.errors import BadInputError, UsageError
@@ -75,6 +75,8 @@ class QuantizationPlan:
     policy: WeightPolicy
     notes: tuple[Note, ...] = ()
     """What became of trained grids."""
+    evened: tuple[Evened, ...] = ()
+    """The tensors whose channels were evened out in ``model``."""
 
     @property
     def graph(self) -> ir.Graph:
@@ -91,7 +93,7 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
     """
     rule, scheme = scheme_of(site.target, "static", options.scheme, options.codes)
     scales = written_half(site.target, scheme) or "float32"
-    prepared = float_form(model, options, site)
+    prepared, evened = _evened_form(model, options, site)
     given = _trained(model, options)
     keep = frozenset(options.keep_float), frozenset(options.keep_kinds)
     placement = place(prepared.ir.graph, scheme, *keep)
@@ -113,7 +115,7 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
         prepared = replace(prepared)
     refused = (node for node in prepared.ir.graph if node.name in placement.refused)
     notes = (*trained.notes, *kept_float(given, refused))
-    return QuantizationPlan(prepared, scheme, placement, grids, policy, notes)
+    return QuantizationPlan(prepared, scheme, placement, grids, policy, notes, tuple(evened))
 
 
 def float_form(model: OnnxModel, options: StaticOptions, site: Site) -> OnnxModel:
@@ -122,6 +124,10 @@ def float_form(model: OnnxModel, options: StaticOptions, site: Site) -> OnnxMode
     Raises:
         UsageError, UnavailableError: as :func:`make_plan`.
     """
+    return _evened_form(model, options, site)[0]
+
+
+def _evened_form(model: OnnxModel, options: StaticOptions, site: Site) -> tuple[OnnxModel, list[Evened]]:
     rule, scheme = scheme_of(site.target, "static", options.scheme, options.codes)
     scales = written_half(site.target, scheme) or "float32"
     least = TYPED_OPSET if options.codes == "fp8" else FIRST_OPSET
@@ -129,12 +135,13 @@ def float_form(model: OnnxModel, options: StaticOptions, site: Site) -> OnnxMode
     prepared = prepare(model, pool_means="GlobalAveragePool" in scheme.op_kinds, opset=opset, least=least)
     # As if nothing were kept in float: that way all trials with other layers kept share one calibration.
     everything = place(prepared.ir.graph, scheme, frozenset(), frozenset())
+    evened: list[Evened] = []
     # What was trained with codes was trained on its channels as they are.
     if everything.ops and not _trained(model, options):
         kinds = frozenset(rule.per_channel_axes)
-        smooth(prepared, everything, site, per_channel=kinds, strength=options.smooth, limit=options.samples)
+        evened = smooth(prepared, everything, site, per_channel=kinds, strength=options.smooth, limit=options.samples)
         prepared = replace(prepared)  # the digest, if it was computed, is of the weights as they were
-    return prepared
+    return prepared, evened
 
 
 def _trained(model: OnnxModel, options: StaticOptions) -> dict[str, Grid]:

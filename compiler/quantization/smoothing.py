@@ -29,6 +29,17 @@ _STRONGEST = 2.0**24
 """A channel's factor stays within this of the tensor's middle one, so that no weight leaves float32's range."""
 
 
+@dataclass(frozen=True)
+class Evened:
+    """One tensor whose channels were evened out; nodes go by their names."""
+
+    tensor: str
+    producer: str
+    readers: tuple[str, ...]
+    factor: tuple[float, ...]
+    """What each channel was divided by: a power of two."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Pair:
     """A tensor, who makes it, and the quantised operators that read it and nothing else does."""
@@ -41,7 +52,7 @@ class _Pair:
 
 def smooth(
     model: OnnxModel, placement: Placement, site: Site, *, per_channel: frozenset[str], strength: float, limit: int
-) -> int:
+) -> list[Evened]:
     """Rescales weights of ``model`` (prepared, changed in place) where the placement's tensors allow it.
 
     Args:
@@ -54,14 +65,24 @@ def smooth(
         limit: the most calibration samples to use.
 
     Returns:
-        How many tensors were evened out.
+        The tensors that were evened out.
     """
     pairs = _pairs(model.ir.graph, placement)
     pairs = [pair for pair in pairs if pair.producer.op_type in per_channel | {"LayerNormalization"}]
     if not pairs or strength <= 0.0:
-        return 0
+        return []
     found = channel_statistics(model, {pair.tensor.name or "": pair.axis for pair in pairs}, site, limit)
-    return sum(_even_out(pair, found, strength, per_channel) for pair in pairs)
+    factors = [(pair, _even_out(pair, found, strength, per_channel)) for pair in pairs]
+    return [
+        Evened(
+            pair.tensor.name or "",
+            pair.producer.name or "",
+            tuple(op.node.name or "" for op in pair.readers),
+            tuple(factor.tolist()),
+        )
+        for pair, factor in factors
+        if factor is not None
+    ]
 
 
 def _pairs(graph: ir.Graph, placement: Placement) -> list[_Pair]:
@@ -117,7 +138,8 @@ def _producer(value: ir.Value) -> ir.Node | None:
 
 def _even_out(
     pair: _Pair, found: Mapping[str, ChannelStatistics], strength: float, per_channel: frozenset[str]
-) -> bool:
+) -> npt.NDArray[np.float64] | None:
+    """Divides the channels of one tensor, in place, and gives what by; None where nothing is to be gained."""
     peak = found[pair.tensor.name or ""].peak
     weights = np.max([_input_peaks(op, peak.size) for op in pair.readers], axis=0)
     if "Conv" in per_channel and all(is_depthwise(op.node) for op in pair.readers):
@@ -125,7 +147,7 @@ def _even_out(
         strength = 1.0
     live = (peak > 0.0) & (weights > 0.0)
     if live.sum() < 2 or any(len(op.node.inputs[op.weight or 1].uses()) != 1 for op in pair.readers):  # type: ignore[union-attr]
-        return False
+        return None
     factor = np.ones(peak.size)
     factor[live] = peak[live] ** strength / weights[live] ** (1.0 - strength)
     middle = float(np.exp(np.mean(np.log(factor[live]))))
@@ -133,14 +155,14 @@ def _even_out(
     # Powers of two leave the products bit-exact.
     factor = 2.0 ** np.rint(np.log2(factor))
     if np.all(factor == 1.0):
-        return False
+        return None
     for item in pair.producer.inputs[1:]:
         if item is not None:
             array = numbers(item)
             store(item, array / _along(factor, array.ndim, 0))
     for op in pair.readers:
         _scale_inputs(op, factor)
-    return True
+    return factor
 
 
 def _input_peaks(op: QuantizedOp, channels: int) -> npt.NDArray[np.float64]:

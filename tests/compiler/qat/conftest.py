@@ -80,7 +80,8 @@ class Journey:
         return self.prepare("fixed")
 
     def prepare(self, ranges: str) -> tuple[Prepared, Located]:
-        return stage.prepare_module(replace(self.context, module=self.fresh()), self.wanted, QatOptions(ranges=ranges))
+        context = replace(self.context, module=self.fresh())
+        return stage.prepare_module(context, self.wanted, QatOptions(ranges=ranges))[:2]
 
     def plan_of(self, grids: str, module: nn.Module | None = None) -> QuantizationPlan:
         """The plan of ``module``, of the one that training started from without it, with trained grids."""

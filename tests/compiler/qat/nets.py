@@ -109,6 +109,9 @@ def settled_net(name: str) -> nn.Module:
                 one.weight.uniform_(0.5, 1.5)
                 one.bias.uniform_(-0.3, 0.3)
                 one.momentum = 0.5
+            if isinstance(one, nn.LayerNorm):
+                one.weight.uniform_(0.05, 3.0)
+                one.bias.uniform_(-0.1, 0.1)  # equal biases would become one constant that nobody may change
         for _ in range(8):
             net(torch.randn(32, 3, 8, 8))
         for one in net.modules():

@@ -115,7 +115,7 @@ def test_two_runs_leave_the_same_weights(journey, tmp_path):
             options=replace(OPTIONS, epochs=1, learning_rate=1e-5, batchnorm_until=0.0, loss="logits"),
         )
         context.folder.mkdir()
-        prepared, _ = stage.prepare_module(context, one.wanted, context.options)
+        prepared, _, _ = stage.prepare_module(context, one.wanted, context.options)
         train(
             prepared.graph,
             context.original(),
