@@ -7,6 +7,7 @@ same samples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,7 +45,7 @@ class Agreement:
 
     layers: tuple[LayerAgreement, ...]
     cosine: float
-    """Of all outputs of all samples, end to end."""
+    """Of all outputs of all samples, end to end; NaN where they could not be had."""
     same_answers: float | None
     """Share of samples with the same highest score; None where outputs are no scores."""
     notes: tuple[Note, ...] = field(default=())
@@ -58,6 +59,8 @@ class Agreement:
     def figures(self) -> dict[str, object]:
         """What the journal keeps."""
         worst = self.worst
+        if math.isnan(self.cosine):
+            return {}
         found: dict[str, object] = {"layers": len(self.layers), "cosine": round(self.cosine, 6)}
         if worst is not None:
             found |= {"worst_layer": worst.layer, "worst_steps": round(worst.steps, 3)}
@@ -79,13 +82,13 @@ def compare(plan: QuantizationPlan, layers: Path, run: Run) -> Agreement:
     names = {value: value.name or "" for value in plan.placement.grids if value.name in trained}
     judged = judged_layers(plan.placement, trained)
     insert(plan.graph, plan.placement, plan.grids, plan.policy)
-    whole = [list(one.values()) for one in run(replace(plan.model), [one.feeds for one in answers])]
-    cosine, same = _end_to_end([one.outputs for one in answers], whole)
     try:
+        whole = [list(one.values()) for one in run(replace(plan.model), [one.feeds for one in answers])]
+        cosine, same = _end_to_end([one.outputs for one in answers], whole)
         found = _layer_by_layer(plan, names, judged, answers, run)
     except EdgewrightError as problem:
-        note = Note("warning", "graph", f"layers were not compared with those trained: {problem.problem}")
-        return Agreement((), cosine, same, (note,))
+        note = Note("warning", "graph", f"lowering was not compared with what was trained: {problem.problem}")
+        return Agreement((), float("nan"), None, (note,))
     return _noted(Agreement(tuple(found), cosine, same))
 
 

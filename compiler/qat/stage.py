@@ -101,8 +101,7 @@ def settled(options: QatOptions, context: StageContext, arrays: Arrays, batch: i
     """``options`` with what the training loop would choose by the module, which it cannot see in a graph."""
     from edgewright.compiler.recovery.settings import choose
 
-    first = context.example_inputs
-    chosen = choose(options, context.module, first, len(arrays))
+    chosen = choose(options, context.original(), context.example_inputs, len(arrays))
     if batch is not None:  # exported for one size only
         options = replace(options, batch=max(1, batch // (arrays.rows or 1)))
     return replace(

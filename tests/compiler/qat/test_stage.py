@@ -11,14 +11,14 @@ import torch
 
 from edgewright.compiler.qat import stage
 from edgewright.compiler.qat.exactness import compare
-from edgewright.compiler.qat.extraction import LAYERS
+from edgewright.compiler.qat.extraction import LAYERS, put_back
 from edgewright.compiler.qat.options import QatOptions
 from edgewright.compiler.qat.schedule import Schedule
 from edgewright.compiler.quantization.insertion import insert
 from edgewright.compiler.recovery.loop import train
 from edgewright.compiler.site import Absent
 from edgewright.compiler.torch_stage.state import GRIDS, load_state
-from edgewright.core.errors import UsageError
+from edgewright.core.errors import EngineError, UsageError
 
 OPTIONS = QatOptions(epochs=4, batch=8, augment="none", learning_rate=3e-4, batchnorm_until=0.3, ema=0.0)
 
@@ -102,6 +102,33 @@ def test_nothing_to_train_with_is_said(journey):
     nothing = replace(one.context, train=Absent("no --train-data"), calibration=Absent("no --data"), options=OPTIONS)
     with pytest.raises(UsageError, match="no --train-data"):
         stage.train(replace(nothing, module=one.fresh()))
+
+
+def test_an_exported_program_is_trained_as_its_module_is(journey):
+    one = journey("plain")
+    example = torch.from_numpy(one.data[:2])
+    program = torch.export.export(one.fresh(), (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    context = replace(one.context, module=program.module())
+    prepared, located, _ = stage.prepare_module(context, one.wanted, QatOptions(ranges="fixed"))
+    assert located.missing == {}
+    assert set(prepared.grids) == {tensor.group for tensor in one.wanted.tensors.values()}
+    with torch.no_grad():
+        prepared.graph.get_parameter("head.bias").fill_(3.0)
+    again = program.module()
+    put_back(prepared, again)
+    assert again.state_dict().keys() == one.fresh().state_dict().keys()
+    assert torch.equal(again.state_dict()["head.bias"], torch.full((5,), 3.0))
+
+
+def test_a_run_that_cannot_be_compared_says_so(trained):
+    one, context, _ = trained
+
+    def broken(model, feeds):
+        raise EngineError("no engine here")
+
+    found = compare(one.plan_of((context.folder / GRIDS).read_text()), context.folder / LAYERS, broken)
+    assert [(note.kind, "no engine here" in note.text) for note in found.notes] == [("warning", True)]
+    assert found.figures == {}
 
 
 def test_two_runs_leave_the_same_weights(journey, tmp_path):
