@@ -25,7 +25,9 @@ MAX_CHANNELS = 4096
 """A layer that reads more (a linear layer behind a flattened image) is left as it is: its moments fill memory."""
 _ROWS_PER_SAMPLE = 64
 _RIDGE = 1e-6
-_SCARCE = 1e-2
+_WORTH = 4
+"""Independent rows that one sample is worth at most: places of one image are alike."""
+_SCARCE = 3e-2
 """How much the ridge grows with the square of channels per row seen: few rows can be predicted by chance."""
 
 
@@ -38,6 +40,7 @@ class Moments:
     mean: torch.Tensor
     """Shape (C,)."""
     rows: int
+    """How many independent ones were seen, which is fewer than all."""
 
 
 def consumers(plans: Mapping[str, Plan]) -> dict[str, dict[str, tuple[tuple[int, ...], ...]]]:
@@ -54,15 +57,16 @@ def collect(module: nn.Module, paths: Iterable[str], batches: Iterable[Sequence[
     """The moments of what the layers at ``paths`` read; layers that cannot be compensated are left out."""
     import torch
 
-    sums: dict[str, tuple[torch.Tensor, torch.Tensor, int]] = {}
+    sums: dict[str, tuple[torch.Tensor, torch.Tensor, int, int]] = {}
 
     def watch(path: str, layer: nn.Module) -> object:
         def hook(_layer: nn.Module, inputs: tuple[object, ...]) -> None:
             if not inputs or not isinstance(inputs[0], torch.Tensor):
                 return
             rows = _rows(layer, inputs[0].detach())
-            second, total, count = sums.get(path, (torch.zeros(()), torch.zeros(()), 0))
-            sums[path] = (second + rows.T @ rows, total + rows.sum(0), count + len(rows))
+            second, total, count, worth = sums.get(path, (torch.zeros(()), torch.zeros(()), 0, 0))
+            worth += min(len(rows), _WORTH * len(inputs[0]))
+            sums[path] = (second + rows.T @ rows, total + rows.sum(0), count + len(rows), worth)
 
         return layer.register_forward_pre_hook(hook)
 
@@ -75,7 +79,7 @@ def collect(module: nn.Module, paths: Iterable[str], batches: Iterable[Sequence[
     finally:
         for one in hooks:
             one.remove()  # type: ignore[attr-defined]
-    return {path: Moments(second / count, total / count, count) for path, (second, total, count) in sums.items()}
+    return {path: Moments(second / count, total / count, worth) for path, (second, total, count, worth) in sums.items()}
 
 
 def compensate(

@@ -50,7 +50,7 @@ def test_combinations_of_kept_channels_go_without_a_trace(name: str) -> None:
     first, second = make()
     entangle(first, shift=shift)
     module, plans = pair(first, second, 6)
-    batches: list[tuple[Tensor, ...]] = [(torch.randn(shape),) for _ in range(8)]
+    batches: list[tuple[Tensor, ...]] = [(torch.randn(shape),) for _ in range(64)]
     moments = collect(module, consumers(plans), batches)
     smaller = copy.deepcopy(module)
     assert compensate(smaller, plans, {"0": [2, 5]}, moments) == ("1",)
