@@ -60,7 +60,7 @@ def locate(graph: GraphModule, wanted: Wanted, arrays: Mapping[str, Array]) -> L
     """Finds what ``wanted`` names in ``graph``, which is in evaluation mode.
 
     Args:
-        graph: from ``program.exported``, with biases split where ``wanted`` needs it.
+        graph: from ``program.exported``, split where ``wanted`` needs it.
         wanted: the decision.
         arrays: inputs and values on one sample, as ``wanted.save_values`` wrote them.
     """
@@ -80,22 +80,40 @@ def locate(graph: GraphModule, wanted: Wanted, arrays: Mapping[str, Array]) -> L
     return Located(tuple(places), nodes, missing)
 
 
-def split_biases(graph: GraphModule, wanted: Wanted) -> None:
-    """Parts ``linear`` into product and sum, where the ONNX form has a tensor between the two."""
+def split_operators(graph: GraphModule, wanted: Wanted) -> None:
+    """Parts operators of torch between whose steps the ONNX form has tensors that are given codes.
+
+    ``linear`` into product and sum, ``silu`` into sigmoid and product.
+    """
+    biases = any(op.kind == "MatMul" and op.biased != op.result for op in wanted.ops)
+    sigmoids = any(op.kind == "Sigmoid" for op in wanted.ops)
+    for node in list(graph.graph.nodes):
+        if biases and str(node.target) == "aten.linear.default" and len(node.args) > 2 and node.args[2] is not None:
+            _split_linear(graph, node)
+        elif sigmoids and str(node.target) == "aten.silu.default":
+            _split_silu(graph, node)
+    graph.recompile()
+
+
+def _split_linear(graph: GraphModule, node: Node) -> None:
     import torch
 
-    if not any(op.kind == "MatMul" and op.biased != op.result for op in wanted.ops):
-        return
-    for node in list(graph.graph.nodes):
-        if str(node.target) != "aten.linear.default" or len(node.args) < 3 or node.args[2] is None:
-            continue
-        bias = node.args[2]
-        with graph.graph.inserting_after(node):
-            total = graph.graph.call_function(torch.ops.aten.add.Tensor, (node, bias))
-        node.replace_all_uses_with(total, delete_user_cb=lambda one, total=total: one is not total)
-        node.args = node.args[:2]
-        total.meta = {key: value for key, value in node.meta.items() if key != "quantization_annotation"}
-    graph.recompile()
+    with graph.graph.inserting_after(node):
+        total = graph.graph.call_function(torch.ops.aten.add.Tensor, (node, node.args[2]))
+    node.replace_all_uses_with(total, delete_user_cb=lambda one: one is not total)
+    node.args = node.args[:2]
+    total.meta = dict(node.meta)
+
+
+def _split_silu(graph: GraphModule, node: Node) -> None:
+    import torch
+
+    with graph.graph.inserting_before(node):
+        gate = graph.graph.call_function(torch.ops.aten.sigmoid.default, (node.args[0],))
+        product = graph.graph.call_function(torch.ops.aten.mul.Tensor, (node.args[0], gate))
+    gate.meta, product.meta = dict(node.meta), dict(node.meta)
+    node.replace_all_uses_with(product)
+    graph.graph.erase_node(node)
 
 
 def _nodes_of_tensors(graph: GraphModule, wanted: Wanted, arrays: Mapping[str, Array]) -> dict[str, list[Node]]:

@@ -9,7 +9,7 @@ import numpy as np
 from edgewright.compiler.pass_base import Note
 from edgewright.compiler.qat.evening import even_out
 from edgewright.compiler.qat.extraction import LAYERS, put_back, save_grids, save_layers, trained_grids
-from edgewright.compiler.qat.mapping import Located, locate, split_biases
+from edgewright.compiler.qat.mapping import Located, locate, split_operators
 from edgewright.compiler.qat.options import QatOptions
 from edgewright.compiler.qat.program import exported, fixed_batch
 from edgewright.compiler.qat.quantizer import Prepared, prepare
@@ -91,7 +91,7 @@ def prepare_module(context: StageContext, wanted: Wanted, options: QatOptions) -
         values = {name: found[name] for name in found.files}
     sample = [values[f"i{place}"] for place in range(len(wanted.inputs))]
     graph = exported(context.module, context.example_inputs, sample)
-    split_biases(graph, wanted)
+    split_operators(graph, wanted)
     located = locate(graph, wanted, values)
     wanted = even_out(graph, located, wanted, [torch.from_numpy(one) for one in sample])
     return prepare(graph, located, wanted, options.ranges), located, wanted

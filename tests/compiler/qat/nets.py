@@ -53,13 +53,13 @@ class Depthwise(nn.Module):
 
 
 class Squeeze(nn.Module):
-    """Squeeze and excite, hard swish, concatenation, a transposed convolution."""
+    """Squeeze and excite, hard swish and swish, concatenation, a transposed convolution."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = unit(3, 8, act=nn.Hardswish())
         self.reduce, self.expand = nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1)
-        self.branch = unit(8, 8)
+        self.branch = unit(8, 8, act=nn.SiLU())
         self.up = nn.ConvTranspose2d(16, 4, 2, stride=2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from edgewright.compiler.qat import stage
 from edgewright.compiler.qat.evening import even_out
 from edgewright.compiler.qat.exactness import compare
 from edgewright.compiler.qat.extraction import put_back
-from edgewright.compiler.qat.mapping import locate, split_biases
+from edgewright.compiler.qat.mapping import locate, split_operators
 from edgewright.compiler.qat.options import QatOptions
 from edgewright.compiler.qat.program import exported
 from edgewright.compiler.qat.wanted import load_wanted, wanted_of
@@ -62,7 +62,7 @@ def test_what_would_change_answers_is_put_back(journey, tmp_path):
         values = {name: found[name] for name in found.files}
     sample = [values["i0"]]
     graph = exported(one.fresh(), one.context.example_inputs, sample)
-    split_biases(graph, wanted)
+    split_operators(graph, wanted)
     located = locate(graph, wanted, values)
     before = {name: value.clone() for name, value in graph.named_parameters()}
     # A factor below zero does not commute with Relu, which no ONNX form would ask for.
