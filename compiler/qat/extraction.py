@@ -12,6 +12,7 @@ import numpy as np
 from edgewright.compiler.qat.quantizer import Prepared
 from edgewright.compiler.qat.wanted import Wanted
 from edgewright.compiler.quantization.grid import Grid
+from edgewright.compiler.quantization.trained import UNFIT
 from edgewright.core.tensors import Array, Feeds, TensorSpec
 
 if TYPE_CHECKING:
@@ -51,9 +52,13 @@ def trained_grids(prepared: Prepared, wanted: Wanted) -> dict[str, Grid]:
     return {name: grid for name, grid in shared.items() if wanted.tensors[name].group in trained}
 
 
-def save_grids(grids: Mapping[str, Grid], path: Path) -> None:
-    """Writes ``{tensor: [scale, zero point, dtype]}``; a scale is a float32 number, written to its last bit."""
-    found = {name: [float(grid.scale), int(grid.zero_point), grid.dtype] for name, grid in grids.items()}
+def save_grids(grids: Mapping[str, Grid], unfit: Mapping[str, str], path: Path) -> None:
+    """Writes ``{tensor: [scale, zero point, dtype]}``; a scale is a float32 number, written to its last bit.
+
+    Operators that calibration found ``unfit`` were float in training: they are there under a name no tensor has.
+    """
+    found: dict[str, object] = {UNFIT: dict(unfit)} if unfit else {}
+    found |= {name: [float(grid.scale), int(grid.zero_point), grid.dtype] for name, grid in grids.items()}
     path.write_text(json.dumps(found, sort_keys=True))
 
 

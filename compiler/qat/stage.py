@@ -67,7 +67,7 @@ def train(context: StageContext) -> StageResult:
     module = context.fresh()
     put_back(prepared, module)
     save_state(context.folder, module, context.original())
-    save_grids(trained_grids(prepared, wanted), context.folder / GRIDS)
+    save_grids(trained_grids(prepared, wanted), wanted.unfit, context.folder / GRIDS)
     judged = arrays if isinstance(context.calibration, Absent) else context.calibration
     samples = [judged.batch([index]) for index in range(min(CHECKED, len(judged)))]
     save_layers(prepared, wanted, context.outputs, samples, context.folder / LAYERS)

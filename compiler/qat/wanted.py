@@ -78,6 +78,8 @@ class Wanted:
     ops: tuple[WantedOp, ...]
     tensors: dict[str, WantedTensor]
     evenings: tuple[Evening, ...]
+    unfit: dict[str, str]
+    """Operators that stay float because calibration found them unfit for int8, and why."""
     dtype: str
     """Of activations: ``uint8`` or ``int8``."""
     symmetric: bool
@@ -135,6 +137,7 @@ def wanted_of(plan: QuantizationPlan, evened: QuantizationPlan | None = None) ->
             for value, group in placement.grids.items()
         },
         evenings=() if evened is None else _evenings(evened),
+        unfit=dict(plan.unfit),
         dtype=rule.activation,
         symmetric=rule.activation_symmetric,
         bits=weight_bits(rule),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import onnx_ir as ir
@@ -20,7 +20,7 @@ from edgewright.compiler.quantization.prepare import FIRST_OPSET, TYPED_OPSET, p
 from edgewright.compiler.quantization.ranges import choose_grid
 from edgewright.compiler.quantization.sensitivity import unfit
 from edgewright.compiler.quantization.smoothing import Evened, smooth
-from edgewright.compiler.quantization.trained import TrainedGrids, kept_float, read_grids, use_grids
+from edgewright.compiler.quantization.trained import TrainedGrids, kept_float, read_grids, read_unfit, use_grids
 from edgewright.compiler.site import Site
 from edgewright.core.errors import BadInputError, UsageError
 from edgewright.core.model import OnnxModel
@@ -77,6 +77,8 @@ class QuantizationPlan:
     """What became of trained grids."""
     evened: tuple[Evened, ...] = ()
     """The tensors whose channels were evened out in ``model``."""
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    """Operators found unfit for int8, and why."""
 
     @property
     def graph(self) -> ir.Graph:
@@ -96,10 +98,11 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
     prepared, evened = _evened_form(model, options, site)
     given = _trained(model, options)
     keep = frozenset(options.keep_float), frozenset(options.keep_kinds)
-    placement = place(prepared.ir.graph, scheme, *keep)
+    # What was float in training stays float, or its weights would be rounded as they never were.
+    found_unfit = read_unfit(model) if given else {}
+    placement = place(prepared.ir.graph, scheme, *keep, found_unfit)
     trained = TrainedGrids()
     grids: dict[ir.Value, Grid] = {}
-    found_unfit: dict[str, str] = {}
     while placement.ops:
         trained = use_grids(given, placement, prepared.ir.graph, rule, scales)
         observed = _observed(prepared, placement, site, options.samples, frozenset(trained.groups))
@@ -115,7 +118,7 @@ def make_plan(model: OnnxModel, options: StaticOptions, site: Site) -> Quantizat
         prepared = replace(prepared)
     refused = (node for node in prepared.ir.graph if node.name in placement.refused)
     notes = (*trained.notes, *kept_float(given, refused))
-    return QuantizationPlan(prepared, scheme, placement, grids, policy, notes, tuple(evened))
+    return QuantizationPlan(prepared, scheme, placement, grids, policy, notes, tuple(evened), found_unfit)
 
 
 def float_form(model: OnnxModel, options: StaticOptions, site: Site) -> OnnxModel:

@@ -18,6 +18,8 @@ from edgewright.core.errors import BadInputError
 from edgewright.core.model import OnnxModel
 from edgewright.targets.schema import QuantRule
 
+UNFIT = ""
+"""Where tensors' names are keys, this one, which no tensor has, leads to the operators that were left in float."""
 _LONGEST = 64 << 20
 _DTYPES = ("int8", "uint8")
 _NAMED = 3
@@ -56,7 +58,20 @@ def _parsed(text: str) -> dict[str, Grid]:
     found = json.loads(text)
     if not isinstance(found, dict):
         raise ValueError("it is no object")  # noqa: TRY004 - one kind of error for all that a text may be
+    if not isinstance(found.pop(UNFIT, {}), dict):
+        raise ValueError("what stays float is no object")  # noqa: TRY004 - as above
     return {str(name): _grid(entry) for name, entry in found.items()}
+
+
+def read_unfit(model: OnnxModel) -> dict[str, str]:
+    """Operators that training left in float because calibration had found them unfit, and why.
+
+    Raises:
+        BadInputError: as :func:`read_grids`.
+    """
+    read_grids(model)
+    found = json.loads(model.ir.metadata_props.get(GRIDS_KEY, "{}")).get(UNFIT, {})
+    return {str(name): str(reason)[:200] for name, reason in found.items()}
 
 
 def strip_grids(model: ir.Model) -> None:

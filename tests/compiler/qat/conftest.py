@@ -92,7 +92,7 @@ class Journey:
 
     def leave_behind(self, prepared: Prepared, samples: int = 2) -> str:
         """What the stage leaves of ``prepared``; gives the grids as JSON."""
-        save_grids(trained_grids(prepared, self.wanted), self.context.folder / "grids.json")
+        save_grids(trained_grids(prepared, self.wanted), self.wanted.unfit, self.context.folder / "grids.json")
         feeds = [{self.wanted.inputs[0]: self.data[index : index + 1]} for index in range(samples)]
         save_layers(prepared, self.wanted, self.context.outputs, feeds, self.context.folder / "layers.npz")
         text = (self.context.folder / "grids.json").read_text()

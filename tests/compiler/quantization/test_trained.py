@@ -123,10 +123,19 @@ def test_a_trained_layer_that_is_kept_in_float_is_told(feeds):
     ]
 
 
+def test_what_was_float_in_training_stays_float(feeds):
+    name = make_plan(net(), StaticOptions(), site_of(net(), feeds)).placement.ops[1].node.name
+    plan = make_plan(with_grids(net(), {**GRIDS, "": {name: "unfit"}}), StaticOptions(), site_of(net(), feeds))
+    assert plan.placement.refused == {name: "unfit"}
+    assert [op.node.name for op in plan.placement.ops] != []
+    assert name not in [op.node.name for op in plan.placement.ops]
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "",
+        '{"": []}',
         "[]",
         "{",
         '{"x": [0.1, 0]}',
