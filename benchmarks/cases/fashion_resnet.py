@@ -23,7 +23,7 @@ PLAN = Plan(
     source="trained by this case on Fashion-MNIST (MIT)",
     note="the 10,000 test images; calibration and training from the training images",
 )
-RECIPE = Recipe()
+RECIPE = Recipe(epochs=7, threads=2)
 
 
 def build(folder: Path) -> Case:

@@ -22,6 +22,12 @@ class Limits:
     parameters: float | None = None
     macs: float | None = None
 
+    def relaxed(self, factor: float) -> Limits:
+        """The same kind of limits, ``factor`` times as wide."""
+        latency_ms = {target: limit * factor for target, limit in self.latency_ms.items()}
+        parameters, macs = (None if limit is None else limit * factor for limit in (self.parameters, self.macs))
+        return Limits(self.extents, latency_ms, parameters, macs)
+
     def costs(self, models: Mapping[str, LatencyModel], undercut: float) -> Callable[[Widths], dict[str, float]]:
         """Widths -> predicted share of each limit.
 

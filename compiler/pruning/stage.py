@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from edgewright.compiler.pass_base import Note
 from edgewright.compiler.pruning.allocate import allocate
 from edgewright.compiler.pruning.answers import answers_of, batches_of, output_error
-from edgewright.compiler.pruning.extents import Extents, read_extents
+from edgewright.compiler.pruning.extents import read_extents
 from edgewright.compiler.pruning.goals import Limits, limits_of
-from edgewright.compiler.pruning.latency_model import LatencyModel
 from edgewright.compiler.pruning.latency_table import LatencyTable, candidates, read_table
 from edgewright.compiler.pruning.options import PruneOptions, effective_goal, format_widths, parse_widths
 from edgewright.compiler.pruning.rounds import (
-    Narrowing,
     Recipe,
     begin,
     curves_of,
@@ -24,6 +21,7 @@ from edgewright.compiler.pruning.rounds import (
     steps_of,
     with_damage,
 )
+from edgewright.compiler.pruning.search import MOST_UNDONE, Search, met, shortfall, times_text, widths_so_far
 from edgewright.compiler.site import Absent, Goal
 from edgewright.compiler.torch_stage.context import Progress, StageContext, StoppedError
 from edgewright.compiler.torch_stage.request import StageResult
@@ -33,35 +31,12 @@ from edgewright.core.model import OnnxModel
 
 _MORE_ROUNDS = 4
 """Rounds beyond those asked for, where predictions fell short of what was measured."""
-_MOST_UNDONE = 3
+_SPARED = 0.3
+"""Share of the time that narrowing could gain which is left where the goal is out of reach anyway: the last of it costs
+the most accuracy."""
 _OVERSHOT = 0.9
 """Share of the limit below which a round cut away more than was asked for."""
 _MOST_OVERSHOT = 2
-
-
-@dataclass(eq=False)
-class _Search:
-    """What is known so far of one stage's search."""
-
-    context: StageContext
-    recipe: Recipe
-    extents: Extents
-    state: Narrowing
-    template: OnnxModel | None = None
-    """The module's ONNX form as it came in, where anything is timed."""
-    latest: OnnxModel | None = None
-    """The same of the last round that was kept."""
-    full_ms: Mapping[str, float] = field(default_factory=dict)
-    latest_ms: Mapping[str, float] = field(default_factory=dict)
-    models: dict[str, LatencyModel] = field(default_factory=dict)
-    barred: dict[str, frozenset[int]] = field(default_factory=dict)
-    rounds: list[dict[str, int]] = field(default_factory=list)
-    timings: list[dict[str, object]] = field(default_factory=list)
-    undone: int = 0
-    overshot: int = 0
-    noise: float = 0.0
-    """Relative, of a time."""
-    notes: list[Note] = field(default_factory=list)
 
 
 def prune(context: StageContext) -> StageResult:
@@ -94,7 +69,7 @@ def prune(context: StageContext) -> StageResult:
     first = context.example_inputs[0]
     plans = {group.name: state.structure.plans[group.name] for group in state.structure.groups}
     extents = read_extents(context.module, context.example_inputs, plans, first.shape[0] if first.dim() else 1)
-    search = _Search(context, recipe, extents, state, notes=notes)
+    search = Search(context, recipe, extents, state, notes=notes)
     if options.widths:
         _repeat(search, parse_widths(options.widths))
     else:
@@ -103,7 +78,7 @@ def prune(context: StageContext) -> StageResult:
     return _conclude(search, time.monotonic() - started)
 
 
-def _repeat(search: _Search, plan: Mapping[str, tuple[int, ...]]) -> None:
+def _repeat(search: Search, plan: Mapping[str, tuple[int, ...]]) -> None:
     """Cuts to the widths of a plan, round by round; measures nothing."""
     if unknown := sorted(plan.keys() - search.extents.units.keys()):
         known = ", ".join(search.extents.units)
@@ -115,15 +90,28 @@ def _repeat(search: _Search, plan: Mapping[str, tuple[int, ...]]) -> None:
         search.state = next_round(search.state, {**now, **targets}, search.recipe)
 
 
-def _pursue(search: _Search, goal: Goal) -> None:
+def _pursue(search: Search, goal: Goal) -> None:
     limits = _prepare(search, goal)
     if limits is None:
         return
     steps = search.recipe.options.steps
-    start = max(limits.costs(search.models, _undercut(search))({}).values())
+    cost = limits.costs(search.models, _undercut(search))
+    start = max(cost({}).values())
     if start <= 1:
         search.notes.append(Note("skipped", "", "the model meets the goal as it is"))
         return
+    stated = limits
+    least = {
+        name: widths[-1]
+        for name, widths in steps_of(search.state, search.extents.units, search.recipe).items()
+        if widths
+    }
+    narrowest = max(cost(least).values())
+    if narrowest > 1:
+        limits = stated.relaxed(narrowest + (start - narrowest) * _SPARED)
+        start /= narrowest + (start - narrowest) * _SPARED
+        text = "the goal is out of reach: with every group as narrow as may be it would be missed"
+        search.notes.append(Note("warning", "", f"{text} by what its groups were timed at; most of that gain is taken"))
     for number in range(1, steps + _MORE_ROUNDS + 1):
         if search.context.stopping():
             raise StoppedError
@@ -134,13 +122,13 @@ def _pursue(search: _Search, goal: Goal) -> None:
                 break
             continue
         _take(search, limits, widths, number)
-        if _met(search, limits) or search.undone > _MOST_UNDONE:
+        if met(search, limits) or search.undone > MOST_UNDONE:
             break
-    if not _met(search, limits):
-        search.notes.append(Note("warning", "", _shortfall(search, limits)))
+    if not met(search, stated):
+        search.notes.append(Note("warning", "", shortfall(search, stated)))
 
 
-def _prepare(search: _Search, goal: Goal) -> Limits | None:
+def _prepare(search: Search, goal: Goal) -> Limits | None:
     """Times the model and its groups where that can be done, and gives what the goal comes to."""
     context = search.context
     in_latency = goal.latency_ms is not None or goal.latency_ratio is not None or bool(goal.limits_ms)
@@ -168,9 +156,7 @@ def _prepare(search: _Search, goal: Goal) -> Limits | None:
     return limits
 
 
-def _note_table(
-    search: _Search, table: LatencyTable, steps: Mapping[str, tuple[int, ...]], *, in_latency: bool
-) -> None:
+def _note_table(search: Search, table: LatencyTable, steps: Mapping[str, tuple[int, ...]], *, in_latency: bool) -> None:
     for name, widths in search.barred.items():
         text = f"{sorted(widths)} units measured no faster than a wider one: never taken"
         search.notes.append(Note("skipped", name, text))
@@ -180,7 +166,7 @@ def _note_table(
         search.notes.append(Note("skipped", rest[0], text))
 
 
-def _decide(search: _Search, limits: Limits, aim: float, done: float) -> dict[str, int]:
+def _decide(search: Search, limits: Limits, aim: float, done: float) -> dict[str, int]:
     """The widths of the next round."""
     steps = steps_of(search.state, search.extents.units, search.recipe)
 
@@ -192,24 +178,19 @@ def _decide(search: _Search, limits: Limits, aim: float, done: float) -> dict[st
     curves = curves_of(search.state, steps, search.barred)
     others = {name: width for name, width in search.state.widths.items() if name not in steps}
     cost = limits.costs(search.models, _undercut(search))
-    fixed = _fixed(search)
+    fixed = widths_so_far(search)
     chosen = allocate(curves, lambda widths: cost({**fixed, **widths}), aim)
     return {**others, **chosen.widths}
 
 
-def _fixed(search: _Search) -> dict[str, int]:
-    """Widths of groups that an earlier round narrowed so far that they are none any more."""
-    return dict(search.rounds[-1]) if search.rounds else {}
-
-
-def _take(search: _Search, limits: Limits, widths: Mapping[str, int], number: int) -> None:
+def _take(search: Search, limits: Limits, widths: Mapping[str, int], number: int) -> None:
     """Cuts to ``widths`` and times what came of it.
 
     A round that is slower than the one before is undone, and so is one that goes far beyond the goal: what its time
     says of the predictions is kept, and the next round is more modest.
     """
     after = next_round(search.state, widths, search.recipe)
-    taken = {**_fixed(search), **{name: width for name, width in widths.items() if name in search.extents.units}}
+    taken = {**widths_so_far(search), **{name: width for name, width in widths.items() if name in search.extents.units}}
     if search.template is not None:
         model = search.context.export(after.module)
         latency, slower = _timed(search, model)
@@ -232,10 +213,10 @@ def _take(search: _Search, limits: Limits, widths: Mapping[str, int], number: in
     search.state = after
     search.rounds.append(taken)
     share = search.extents.macs(taken) / max(search.extents.macs({}), 1)
-    search.context.log(f"round {number}: {share:.0%} of the multiplications are left{_times(search)}")
+    search.context.log(f"round {number}: {share:.0%} of the multiplications are left{times_text(search)}")
 
 
-def _timed(search: _Search, model: OnnxModel) -> tuple[dict[str, float], str]:
+def _timed(search: Search, model: OnnxModel) -> tuple[dict[str, float], str]:
     """Milliseconds by target on the scale of ``full_ms``, and the first target that is slower than before, if any.
 
     The original, the round before and this one are timed in one call, and only times of one call are compared.
@@ -257,7 +238,7 @@ def _timed(search: _Search, model: OnnxModel) -> tuple[dict[str, float], str]:
     return latency, slower[0] if slower else ""
 
 
-def _undo(search: _Search, widths: Mapping[str, int], target: str) -> None:
+def _undo(search: Search, widths: Mapping[str, int], target: str) -> None:
     search.undone += 1
     now = search.state.widths
     tried = {name: width for name, width in widths.items() if width < now.get(name, width)}
@@ -267,34 +248,11 @@ def _undo(search: _Search, widths: Mapping[str, int], target: str) -> None:
     search.notes.append(Note("skipped", next(iter(tried), ""), text))
 
 
-def _met(search: _Search, limits: Limits) -> bool:
-    if limits.latency_ms:
-        costs = limits.timed(search.latest_ms)
-        return len(costs) == len(limits.latency_ms) and max(costs.values()) <= 1
-    return max(limits.exact({**_fixed(search), **search.state.widths}).values()) <= 1
-
-
-def _shortfall(search: _Search, limits: Limits) -> str:
-    costs = limits.timed(search.latest_ms) if limits.latency_ms else limits.exact(search.state.widths)
-    worst = max(costs, key=lambda name: costs[name], default="")
-    what = f"latency on {worst}" if limits.latency_ms else worst
-    reason = (
-        "each further cut measured slower" if search.undone > _MOST_UNDONE else "every group is as narrow as may be"
-    )
-    return f"the goal is missed: {what} is {costs.get(worst, float('nan')):.2f} times the limit, and {reason}"
-
-
-def _undercut(search: _Search) -> float:
+def _undercut(search: Search) -> float:
     return search.recipe.options.margin
 
 
-def _times(search: _Search) -> str:
-    return "".join(
-        f", {ms:.3g} of {search.full_ms[target]:.3g} ms on {target}" for target, ms in search.latest_ms.items()
-    )
-
-
-def _conclude(search: _Search, seconds: float) -> StageResult:
+def _conclude(search: Search, seconds: float) -> StageResult:
     context, extents, state = search.context, search.extents, search.state
     timings = {
         "full_ms": dict(search.full_ms),

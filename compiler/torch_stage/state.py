@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _ATTRIBUTES = "attributes.json"
 _TENSORS = "weights.pt"
 GRIDS = "grids.json"
-"""Activation grids that quantisation-aware training found: {tensor of the ONNX form: [scale, zero point, dtype]}."""
+"""Activation grids that quantisation-aware training found: {tensor of the ONNX form: [scale, zero point, dtype]}. Under
+the empty name, which no tensor has: {operator: why it stayed float in training}."""
 Attribute = int | list[int]
 
 

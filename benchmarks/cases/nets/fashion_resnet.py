@@ -31,12 +31,12 @@ class BasicBlock(nn.Module):
 
 
 class FashionResNet(nn.Module):
-    """`(N, 1, 28, 28)` in [0, 1] -> `(N, 10)` logits; 32 channels at 14x14, 64 at 7x7, 128 at 4x4."""
+    """`(N, 1, 28, 28)` in [0, 1] -> `(N, 10)` logits; 32 channels at 28x28, 64 at 14x14, 128 at 7x7."""
 
     def __init__(self, widths: tuple[int, int, int] = (32, 64, 128), blocks: tuple[int, int, int] = (2, 2, 3)) -> None:
         super().__init__()
         first, second, third = widths
-        self.stem = nn.Conv2d(1, first, 3, 2, 1, bias=False)
+        self.stem = nn.Conv2d(1, first, 3, 1, 1, bias=False)
         self.stem_bn = nn.BatchNorm2d(first)
         self.stage1 = stage(first, first, blocks[0], 1)
         self.stage2 = stage(first, second, blocks[1], 2)

@@ -11,6 +11,7 @@ from edgewright.core.data import DataSet
 from edgewright.core.errors import EngineError, UnavailableError
 from edgewright.driver.choice import Choice
 from edgewright.driver.judge import Judge
+from edgewright.driver.variant import QAT
 from edgewright.driver.workshop import Built, Workshop
 from edgewright.targets.detect import this_host
 
@@ -59,7 +60,8 @@ class Tuner:
         pass_ = self._tunable(choice)
         if pass_ is None:
             return best
-        for change in pass_.alternatives():
+        # What training fixed (ranges, channels, biases) has no alternatives here.
+        for change in () if choice.variant == QAT else pass_.alternatives():
             if self.spent >= self.trials // 2:
                 break
             best = min(best, self._variant(choice.varied(**change)) or best, key=_drop)
