@@ -7,7 +7,7 @@
         stops a recovery with SIGKILL, runs it again, and compares the bundle with that of a run nobody stopped
     list
         the names for `run`, and what each is held to
-    table [--record FILE]
+    table [--record FILE] [--short]
         what the record says, as Markdown
 
 Rows are written to the record one by one, so that a stopped study is not lost. Nothing else should run meanwhile.
@@ -37,7 +37,7 @@ def main() -> int:
     if args.verb == "table":
         import table
 
-        print("\n".join(table.lines(args.record)))
+        print("\n".join(table.short_lines(args.record) if args.short else table.lines(args.record)))
         return 0
     load_cases()
     if args.verb == "kill":
@@ -63,7 +63,9 @@ def parser() -> argparse.ArgumentParser:
     for verb in (run, kill):
         verb.add_argument("--cases", type=Path, default=Path(tempfile.gettempdir()) / "edgewright-cases")
     verbs.add_parser("list")
-    for verb in (run, kill, verbs.add_parser("table")):
+    shown = verbs.add_parser("table")
+    shown.add_argument("--short", action="store_true", help="few columns, for the front page")
+    for verb in (run, kill, shown):
         verb.add_argument("--record", type=Path, default=RECORD)
     return made
 

@@ -10,6 +10,7 @@ from typing import Any
 Json = Mapping[str, Any]
 HEAD = "| model | runtime | latency, of float32 (95 %) | times faster | before | after | lost | of | minutes |"
 HEAD += " multiplications left | weights left | held |"
+SHORT_HEAD = "| model | faster on ONNX Runtime | on OpenVINO | accuracy before | lost | samples | minutes |"
 TITLES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
@@ -29,6 +30,36 @@ def lines(path: Path) -> list[str]:
         *(f"- {row['title']}: {row['note']}." for row in rows.values()),
         *_kill(record["kill"]),
     ]
+
+
+def short_lines(path: Path) -> list[str]:
+    """One line for each row that both runtimes came through, with the weaker of the two in what was lost."""
+    if not path.is_file():
+        return []
+    record = json.loads(path.read_text(encoding="utf-8"))
+    machine = record["machine"]
+    kind = " (a virtual machine)" if machine["virtual"] else ""
+    return [
+        SHORT_HEAD,
+        f"|{'---|' * (SHORT_HEAD.count('|') - 1)}",
+        *(_short(row) for row in record["rows"].values() if _whole(row)),
+        "",
+        f"Measured on {machine['cores']} cores of an {machine['cpu']}{kind}, {record['date']}; record:",
+        "[benchmarks/results/chain.json](benchmarks/results/chain.json); [all columns](docs/training.md#what-it-came-to).",
+    ]
+
+
+def _whole(row: Json) -> bool:
+    found = row["runtimes"].values()
+    return set(row["runtimes"]) == set(TITLES) and all(one["latency"] and one["accuracy"] for one in found)
+
+
+def _short(row: Json) -> str:
+    faster = [f"{1 / row['runtimes'][name]['latency']['ratio']:.2f}x" for name in TITLES]
+    judged = [one["accuracy"] for one in row["runtimes"].values()]
+    worst = max(judged, key=lambda one: one["drop"])
+    shown = [*faster, f"{worst['before']:.4f}", f"{worst['drop']:.4f}", str(worst["n"]), f"{row['minutes']:.0f}"]
+    return f"| {row['title']} | {' | '.join(shown)} |"
 
 
 def _intro(record: Json) -> str:

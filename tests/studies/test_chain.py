@@ -225,6 +225,28 @@ def test_every_plan_names_a_recipe_and_a_case_that_there_are() -> None:
     assert "there are: fashion-resnet" in chain("run", "fashion-resnett", code=2)
 
 
+SHORT_BEGIN, SHORT_END = "<!-- figures: chain, in short -->\n", "<!-- end: chain, in short -->"
+
+
+def test_the_front_page_shows_the_record_in_short() -> None:
+    shown = (ROOT / "README.md").read_text().partition(SHORT_BEGIN)[2].partition(SHORT_END)[0].strip()
+    assert shown == chain("table", "--short").strip()
+
+
+def test_the_short_table_has_the_weaker_runtime_and_no_row_that_is_not_whole(
+    tmp_path: Path, found: dict[str, object]
+) -> None:
+    one, half = row("a net"), row("half a net")
+    one["runtimes"]["openvino"]["accuracy"]["drop"] = 0.004  # type: ignore[index]
+    half["runtimes"]["openvino"]["latency"] = None  # type: ignore[index]
+    found["rows"] = {"a": one, "b": half}
+    path = tmp_path / "chain.json"
+    path.write_text(json.dumps(found))
+    lines = chain("table", "--short", "--record", path).splitlines()
+    assert [line for line in lines if "a net |" in line] == ["| a net | 3.33x | 3.33x | 0.9320 | 0.0040 | 10000 | 12 |"]
+    assert not any("half a net" in line for line in lines)
+
+
 def test_the_page_shows_what_the_record_says() -> None:
     shown = [
         text.partition(BEGIN)[2].partition(END)[0].strip()
