@@ -45,7 +45,8 @@ def short_lines(path: Path) -> list[str]:
         *(_short(row) for row in record["rows"].values() if _whole(row)),
         "",
         f"Measured on {machine['cores']} cores of an {machine['cpu']}{kind}, {record['date']}; record:",
-        "[benchmarks/results/chain.json](benchmarks/results/chain.json); [all columns](docs/training.md#what-it-came-to).",
+        "[benchmarks/results/chain.json](benchmarks/results/chain.json);",
+        "[all columns](docs/training.md#what-it-came-to).",
     ]
 
 
