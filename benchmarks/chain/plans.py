@@ -56,7 +56,7 @@ class Plan:
     targets: tuple[str, ...] = NATIVE
 
 
-_RESNET = "residual net of 1.0 M parameters, Fashion-MNIST"
+_RESNET = "residual net of 0.9 M parameters, Fashion-MNIST"
 _PER_TENSOR = "EfficientNet-Lite0, one scale per weight tensor"
 
 PLANS: Mapping[str, Plan] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""A residual classifier of 28x28 images, 1.0 M parameters: seven basic blocks of dense 3x3 convolutions.
+"""A residual classifier of 28x28 images, 0.9 M parameters: three basic blocks of dense 3x3 convolutions.
 
 Written and trained for this project on Fashion-MNIST (MIT). Loadable by path: it imports no sibling.
 """
@@ -31,9 +31,9 @@ class BasicBlock(nn.Module):
 
 
 class FashionResNet(nn.Module):
-    """`(N, 1, 28, 28)` in [0, 1] -> `(N, 10)` logits; 32 channels at 28x28, 64 at 14x14, 128 at 7x7."""
+    """`(N, 1, 28, 28)` in [0, 1] -> `(N, 10)` logits; 64 channels at 28x28, 128 at 14x14, 192 at 7x7."""
 
-    def __init__(self, widths: tuple[int, int, int] = (32, 64, 128), blocks: tuple[int, int, int] = (2, 2, 3)) -> None:
+    def __init__(self, widths: tuple[int, int, int] = (64, 128, 192), blocks: tuple[int, int, int] = (1, 1, 1)) -> None:
         super().__init__()
         first, second, third = widths
         self.stem = nn.Conv2d(1, first, 3, 1, 1, bias=False)

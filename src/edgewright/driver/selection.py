@@ -15,7 +15,7 @@ from edgewright.driver.job import Job, Lane
 from edgewright.driver.samples import SyntheticSamples
 from edgewright.driver.search import Trial, Tuner, attempt, fastest, measure
 from edgewright.driver.sizes import usual_inputs
-from edgewright.driver.variant import varied
+from edgewright.driver.variant import Variant, varied
 
 TIMED_SAMPLES = 8
 """Distinct real inputs a timed arm cycles through."""
@@ -115,7 +115,7 @@ class Selection:
         for lane in self.lanes:
             choices = coded_choices(lane.target) if precision in CODED else float_choices(lane.target)
             choices = [one for one in choices if one.precision == precision]
-            choices = varied(choices, self.job.variants, trained_first=True)
+            choices = varied(choices, self._variants(lane), trained_first=True)
             if not choices:
                 self.log(f"  {lane.target.name} has no {precision}: it takes {', '.join(lane.target.precisions)}")
             found += self._first_coded(lane, choices) if precision in CODED else self._all_plain(lane, choices)
@@ -125,6 +125,13 @@ class Selection:
         if len(self.lanes) > 1:
             found = self._fastest_first(found)
         return found
+
+    def _variants(self, lane: Lane) -> tuple[Variant, ...]:
+        """What training made, for runtimes that take graphs: the torch form at hand is the original's."""
+        if lane.workshop.program is None or not self.job.variants:
+            return self.job.variants
+        self.log(f"  {lane.target.name} takes the torch form: what was trained is not tried on it")
+        return ()
 
     def _all_plain(self, lane: Lane, choices: Sequence[Choice]) -> list[Contender]:
         return [one for one in (self._plain(lane, choice) for choice in choices) if one]
@@ -160,7 +167,7 @@ class Selection:
         plain = [
             (lane, choice)
             for lane in self.lanes
-            for choice in varied(float_choices(lane.target), self.job.variants, trained_first=False)
+            for choice in varied(float_choices(lane.target), self._variants(lane), trained_first=False)
         ]
         floats = [one for one in (self._plain(lane, choice) for lane, choice in plain) if one]
         if self.job.sets is None:
@@ -172,7 +179,7 @@ class Selection:
         drafts = [
             one
             for lane in self.lanes
-            for choice in varied(int8_choices(lane.target), self.job.variants, trained_first=False)
+            for choice in varied(int8_choices(lane.target), self._variants(lane), trained_first=False)
             if (one := self._plain(lane, choice, tunable=True))
         ]
         timed = self.timed([*floats, *drafts])
