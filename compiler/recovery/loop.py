@@ -110,8 +110,8 @@ class _Run:
             self._best = on_cpu(self._student.state_dict())
         self._feeding.prepare(self._context.folder)
         while self._position.epoch < self._settings.epochs and not self._position.ended:
-            if self._epoch():
-                self._save()
+            self._epoch()
+            self._save()
         return self._finish()
 
     def close(self) -> None:
@@ -165,8 +165,8 @@ class _Run:
             settings=asdict(self._settings),
         ).write(self._path)
 
-    def _epoch(self) -> bool:
-        """Trains through one epoch, or what is left of it; True where the result was judged."""
+    def _epoch(self) -> None:
+        """Trains through one epoch, or what is left of it."""
         started = time.monotonic()
         place, steps = self._position, self._feeding.steps
         self._train_mode()
@@ -186,7 +186,7 @@ class _Run:
             place.step += 1
             place.loss_sum += value
             self._say(started, place.step - begun)
-        return self._close_epoch(started)
+        self._close_epoch(started)
 
     def _step(self, done: int, order: list[int]) -> float | None:
         """The loss of one step; None, with nothing changed, where it or its gradients are not finite."""
@@ -198,7 +198,7 @@ class _Run:
         self._average.update(done)
         return value
 
-    def _close_epoch(self, started: float) -> bool:
+    def _close_epoch(self, started: float) -> None:
         place = self._position
         if place.step:
             place.losses.append(place.loss_sum / place.step)
@@ -213,7 +213,6 @@ class _Run:
         self._seconds.append(time.monotonic() - started)
         text = self._line(place.scores[place.epoch] if judged else None)
         self._context.progress(Progress(place.epoch / self._settings.epochs, text, lasting=judged))
-        return judged
 
     def _judge_epoch(self) -> None:
         place = self._position
