@@ -32,6 +32,8 @@ from edgewright.targets.detect import this_host
 
 TIMED_SAMPLES = 8
 _NOTES_SHOWN = 8
+_ROOM = 0.9
+"""Share of ``--max-size`` that parameters may fill: graph, scales and biases need the rest."""
 _TRAINABLE = "A module can be trained where it is given as module:factory; a .pt2 can take qat alone, ONNX neither."
 
 
@@ -208,7 +210,9 @@ class Chain:
     def _goal(self, timer: StageTimer) -> Goal:
         budget = self.job.request.budget
         limit, ratio = budget.max_latency_ms, budget.max_latency_ratio
-        wanted = Goal(latency_ms=limit, latency_ratio=ratio, max_bytes=budget.max_bytes)
+        # The limit is of the engine's files, the goal of the parameters in float32, which codes are a quarter of.
+        size = None if budget.max_bytes is None else int(budget.max_bytes * _ROOM * (4 if timer.int8 else 1))
+        wanted = Goal(latency_ms=limit, latency_ratio=ratio, max_bytes=size)
         stated = str(self.job.recipe.options_of("prune").get("goal", ""))
         in_time = limit is not None or ratio is not None or stated.startswith("latency")
         if "prune" not in self.stages or not timer.lanes or not in_time:
