@@ -8,7 +8,7 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
-from edgewright.compiler.site import Absent, Samples, Site, Training
+from edgewright.compiler.site import Absent, Goal, Samples, Site, Training
 from edgewright.core import jsontext
 from edgewright.core.model import TorchSource
 
@@ -30,7 +30,7 @@ def stage_key(stage: str, model: TorchSource, options: object, site: Site, extra
             "state": None if model.state is None else folder_digest(model.state),
             "options": {name: _plain(value) for name, value in asdict(options).items()},  # type: ignore[call-overload]
             "target": site.target.to_json(),
-            "goal": asdict(training.goal),
+            "goal": _stated(training.goal),
             "max_drop": site.budget.max_drop,
             "keep": list(training.keep),
             "seed": site.seed,
@@ -54,6 +54,11 @@ def folder_digest(folder: Path) -> str:
             hasher.update(f"{name}\0".encode())
             hasher.update(hashlib.sha256(path.read_bytes()).digest())
     return hasher.hexdigest()
+
+
+def _stated(goal: Goal) -> dict[str, object]:
+    """The goal as it was asked for. What it comes to in milliseconds was measured, and differs from run to run."""
+    return {name: value for name, value in asdict(goal).items() if name not in ("limits_ms", "float32_ms")}
 
 
 def _digest(samples: Samples | object) -> str | None:

@@ -169,7 +169,8 @@ class Chain:
         """Warnings always, and every reason where nothing was changed."""
         told = [note for note in entry.notes if unchanged or note.kind == "warning"]
         for note in told[:_NOTES_SHOWN]:
-            self.job.request.log(f"  {entry.pass_name}: {note.subject}: {note.text}")
+            subject = f"{note.subject}: " if note.subject else ""
+            self.job.request.log(f"  {entry.pass_name}: {subject}{note.text}")
         if len(told) > _NOTES_SHOWN:
             self.job.request.log(f"  {entry.pass_name}: and {len(told) - _NOTES_SHOWN} more, in the bundle's journal")
         if unchanged:
