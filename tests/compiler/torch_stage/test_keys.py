@@ -16,6 +16,8 @@ from edgewright.targets.load import load_targets
 
 SOURCE = TorchSource("factory", "net.py:net", "net", (), False, (), ())
 
+HALF = Goal(latency_ratio=0.5)
+
 
 @dataclass(frozen=True)
 class Options:
@@ -36,7 +38,7 @@ class World:
 
     options: Options = Options()
     source: TorchSource = SOURCE
-    goal: Goal = Goal(latency_ratio=0.5)
+    goal: Goal = HALF
     data: Data = Data()
     seed: int = 0
     model: str = "m"
