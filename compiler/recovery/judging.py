@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from edgewright.compiler.recovery.losses import Named
 
+_FEW = 3
 _REMEMBERED_BYTES = 256 << 20
 """Of the teacher's answers; more are asked for again each time."""
 
@@ -52,6 +53,11 @@ class Judge:
         if self._drop is not None:
             return f"the drop of {self._context.metric} on {count} selection samples"
         return f"the loss on {count} samples that are not trained on"
+
+    @property
+    def worth(self) -> float:
+        """What a few samples are worth in a metric that is a share of samples, which most are."""
+        return _FEW / len(self._indices)
 
     def interval(self, per_epoch: int) -> int:
         """Every how many epochs of ``per_epoch`` samples judging costs no more than half of what training does."""

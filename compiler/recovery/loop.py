@@ -20,7 +20,7 @@ from edgewright.compiler.recovery.judging import Judge
 from edgewright.compiler.recovery.objective import Objective
 from edgewright.compiler.recovery.optimizing import Optimizing
 from edgewright.compiler.recovery.options import TrainOptions
-from edgewright.compiler.recovery.result import Hooks, Score, TrainResult
+from edgewright.compiler.recovery.result import Hooks, Score, TrainResult, preferred
 from edgewright.compiler.recovery.settings import Settings, choose, settled
 from edgewright.compiler.site import Absent
 from edgewright.compiler.torch_stage.arrays import Arrays
@@ -218,9 +218,10 @@ class _Run:
         place = self._position
         with self._average.applied():
             score = self._judge.score(self._student)
+            best, before = place.scores[place.best_epoch], list(place.scores.values())
             place.scores[place.epoch] = score
             forced = self._hooks.must_change and place.best_epoch == 0
-            if _finite(score) and (forced or score.better_than(place.scores[place.best_epoch])):
+            if _finite(score) and (forced or preferred(score, best, before, self._judge.worth)):
                 place.best_epoch = place.epoch
                 self._best = on_cpu(self._student.state_dict())
 

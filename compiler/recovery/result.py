@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,25 @@ class Score:
         mine = (0.0 if self.drop is None else self.drop, self.loss)
         theirs = (0.0 if other.drop is None else other.drop, other.loss)
         return mine < theirs
+
+
+def preferred(new: Score, best: Score, seen: Iterable[Score], worth: float) -> bool:
+    """Whether ``new`` is to be kept instead of ``best``.
+
+    Drops that are within ``worth`` of the least one seen count as equal: a few samples that flip say nothing, and the
+    loss, which every answer moves, decides between them.
+
+    Args:
+        seen: all scores so far, ``best`` among them.
+        worth: what a few samples are worth in the metric's unit.
+    """
+    drops = [one.drop for one in (new, *seen) if one.drop is not None]
+    if new.drop is None or best.drop is None or not drops:
+        return new.better_than(best)
+    limit = min(drops) + worth
+    if new.drop > limit:
+        return False
+    return best.drop > limit or new.loss < best.loss
 
 
 @dataclass(frozen=True)
