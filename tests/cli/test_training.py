@@ -69,6 +69,43 @@ def recipe(project: Project, epochs: int) -> list[str]:
     return ["--recipe", path.name]
 
 
+CHAIN = """
+[[passes]]
+name = "prune"
+widths = ["0=16"]
+samples = 16
+
+[[passes]]
+name = "distil"
+epochs = 1
+batch = 8
+
+[[passes]]
+name = "qat"
+epochs = 1
+batch = 8
+calibration = 16
+"""
+
+
+def test_the_whole_chain_ends_in_a_bundle_that_names_it(run_cli: RunCli, project: Project) -> None:
+    (project.folder / "chain.toml").write_text(CHAIN)
+    words = ["int8" if word == "fp32" else word for word in project.words]
+    env: dict[str, str | None] = {"TMPDIR": str(project.folder), "OMP_NUM_THREADS": "1"}
+    # So long a limit that nothing is timed for it; what wins is the trained one, which is tried first.
+    done = run_cli(*words, "--recipe", "chain.toml", "--json", "-o", "net.ewb", cwd=project.folder, env=env)
+    assert done.returncode == 0, done.stderr
+    (report,) = json.loads(done.stdout)["targets"]
+    assert report["precision"] == "int8"
+    bundle = open_bundle(project.folder / "net.ewb")
+    journal = {entry["pass"]: entry for entry in bundle.journal["passes"]}
+    assert journal["prune"]["figures"]["parameters"][1] < journal["prune"]["figures"]["parameters"][0]
+    choice = bundle.journal["plan"]["choice"]
+    assert choice["variant"] in ("recovered", "qat")
+    assert choice["widths"] == ["0=16"]
+    assert not (project.folder / "net.ewb.work").exists()
+
+
 @pytest.mark.full
 def test_a_killed_compile_goes_on_and_comes_to_the_same_bytes(run_cli: RunCli, project: Project) -> None:
     words = [*project.words, *recipe(project, 60)]
