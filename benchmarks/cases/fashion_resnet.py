@@ -1,4 +1,4 @@
-"""A residual net of 0.9 M parameters in dense 3x3 convolutions (a ResNet-8, wide): accuracy on Fashion-MNIST's 10,000 images.
+"""A residual net of 0.9 M parameters (a ResNet-8, wide): accuracy on the 10,000 test images of Fashion-MNIST.
 
 It is trained here, in some minutes. Data: Fashion-MNIST (Zalando, MIT), Debian package dataset-fashion-mnist;
 calibration and training images are of the training set, evaluation is the whole test set.
