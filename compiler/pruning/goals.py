@@ -28,16 +28,13 @@ class Limits:
         parameters, macs = (None if limit is None else limit * factor for limit in (self.parameters, self.macs))
         return Limits(self.extents, latency_ms, parameters, macs)
 
-    def costs(self, models: Mapping[str, LatencyModel], undercut: float) -> Callable[[Widths], dict[str, float]]:
-        """Widths -> predicted share of each limit.
-
-        Args:
-            undercut: by what share a limit in latency is to be undercut.
-        """
+    def costs(self, models: Mapping[str, LatencyModel]) -> Callable[[Widths], dict[str, float]]:
+        """Widths -> predicted share of each limit."""
         if not self.latency_ms:
             return self.exact
-        aims = {target: limit * (1 - undercut) for target, limit in self.latency_ms.items()}
-        return lambda widths: {target: models[target].predict(widths) / aim for target, aim in aims.items()}
+        return lambda widths: {
+            target: models[target].predict(widths) / limit for target, limit in self.latency_ms.items()
+        }
 
     def exact(self, widths: Widths) -> dict[str, float]:
         """Share of a limit that is counted and not timed."""

@@ -31,9 +31,11 @@ class PruneOptions:
     """Whether what the removed channels carried is regressed on those that stay, and added to the next layer."""
     samples: int = 256
     """Calibration samples that are looked at, at most."""
+    undercut: float = 0.08
+    """By what share of the limit a latency goal is undercut: what is timed quickly while pruning and what is measured
+    by the whole protocol in the end have been seen to differ by so much."""
     margin: float = 0.03
-    """By what share of the limit a latency goal is undercut, so that noise does not make it miss; and how much slower
-    than a wider one a width must measure before it is called slower."""
+    """How much slower than a wider one a width must measure before it is called slower."""
     widths: tuple[str, ...] = ()
     """``GROUP=UNITS`` repeats a plan without measuring; ``GROUP=48,32`` repeats its rounds, the widths after each."""
 
@@ -48,6 +50,8 @@ class PruneOptions:
             raise ValueError(f"floor: {self.floor} is not above 0 and at most 1")
         if self.samples < 1:
             raise ValueError(f"samples: {self.samples} is less than 1")
+        if not 0 <= self.undercut < 0.5:
+            raise ValueError(f"undercut: {self.undercut} is not at least 0 and below 0.5")
         if not 0 <= self.margin < 0.5:
             raise ValueError(f"margin: {self.margin} is not at least 0 and below 0.5")
         parse_widths(self.widths)

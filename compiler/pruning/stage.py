@@ -95,12 +95,14 @@ def _pursue(search: Search, goal: Goal) -> None:
     if limits is None:
         return
     steps = search.recipe.options.steps
-    cost = limits.costs(search.models, _undercut(search))
+    stated = limits
+    if stated.latency_ms:
+        limits = stated.relaxed(1 - search.recipe.options.undercut)
+    cost = limits.costs(search.models)
     start = max(cost({}).values())
     if start <= 1:
         search.notes.append(Note("skipped", "", "the model meets the goal as it is"))
         return
-    stated = limits
     least = {
         name: widths[-1]
         for name, widths in steps_of(search.state, search.extents.units, search.recipe).items()
@@ -108,7 +110,7 @@ def _pursue(search: Search, goal: Goal) -> None:
     }
     narrowest = max(cost(least).values())
     if narrowest > 1:
-        limits = stated.relaxed(narrowest + (start - narrowest) * _SPARED)
+        limits = limits.relaxed(narrowest + (start - narrowest) * _SPARED)
         start /= narrowest + (start - narrowest) * _SPARED
         text = "the goal is out of reach: with every group as narrow as may be it would be missed"
         search.notes.append(Note("warning", "", f"{text} by what its groups were timed at; most of that gain is taken"))
@@ -177,7 +179,7 @@ def _decide(search: Search, limits: Limits, aim: float, done: float) -> dict[str
     search.state = with_damage(search.state, steps, search.recipe, macs, progress)
     curves = curves_of(search.state, steps, search.barred)
     others = {name: width for name, width in search.state.widths.items() if name not in steps}
-    cost = limits.costs(search.models, _undercut(search))
+    cost = limits.costs(search.models)
     fixed = widths_so_far(search)
     chosen = allocate(curves, lambda widths: cost({**fixed, **widths}), aim)
     return {**others, **chosen.widths}
@@ -246,10 +248,6 @@ def _undo(search: Search, widths: Mapping[str, int], target: str) -> None:
         search.barred[name] = search.barred.get(name, frozenset()) | {width}
     text = f"{format_widths({name: (width,) for name, width in tried.items()})} measured slower on {target}: undone"
     search.notes.append(Note("skipped", next(iter(tried), ""), text))
-
-
-def _undercut(search: Search) -> float:
-    return search.recipe.options.margin
 
 
 def _conclude(search: Search, seconds: float) -> StageResult:
