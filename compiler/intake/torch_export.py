@@ -91,7 +91,8 @@ def export(
     notes: list[str] = []
     program = model.program
     if isinstance(program, torch.nn.Module):
-        program.eval()
+        if not isinstance(program, torch.fx.GraphModule):  # what comes of an exported program has no modes to set
+            program.eval()
         inputs = example_inputs(program, model.example_inputs, parse_shapes(shapes))
         program = _export_program(program, inputs, parse_shapes(shapes), notes)
     if keep_program is not None:

@@ -32,8 +32,8 @@ class PruneOptions:
     samples: int = 256
     """Calibration samples that are looked at, at most."""
     undercut: float = 0.08
-    """By what share of the limit a latency goal is undercut: what is timed quickly while pruning and what is measured
-    by the whole protocol in the end have been seen to differ by so much."""
+    """By what share of the limit a latency goal is undercut: what is timed quickly while pruning differs from what the
+    whole protocol measures in the end."""
     margin: float = 0.03
     """How much slower than a wider one a width must measure before it is called slower."""
     widths: tuple[str, ...] = ()

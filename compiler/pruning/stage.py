@@ -110,8 +110,8 @@ def _pursue(search: Search, goal: Goal) -> None:
     }
     narrowest = max(cost(least).values())
     if narrowest > 1:
-        limits = limits.relaxed(narrowest + (start - narrowest) * _SPARED)
-        start /= narrowest + (start - narrowest) * _SPARED
+        factor = narrowest + (start - narrowest) * _SPARED
+        limits, start = limits.relaxed(factor), start / factor
         text = "the goal is out of reach: with every group as narrow as may be it would be missed"
         search.notes.append(Note("warning", "", f"{text} by what its groups were timed at; most of that gain is taken"))
     for number in range(1, steps + _MORE_ROUNDS + 1):

@@ -24,7 +24,7 @@ import numpy as np
 from edgewright.compiler.pass_base import NoOptions, registry
 from edgewright.compiler.site import Absent, Goal
 from edgewright.compiler.torch_stage.arrays import Arrays, read_arrays
-from edgewright.compiler.torch_stage.context import Progress, StageContext, StoppedError
+from edgewright.compiler.torch_stage.context import StageContext, StoppedError
 from edgewright.compiler.torch_stage.request import STAGES, StageRequest, StageResult
 from edgewright.core.errors import EdgewrightError, UsageError
 from edgewright.core.model import OnnxModel, TorchModel
@@ -90,8 +90,9 @@ def context_of(request: StageRequest, line: Line, stopping: Callable[[], bool]) 
     Raises:
         EdgewrightError: the source makes no module any more, or another one.
     """
-    from edgewright.compiler.intake.shapes import parse_shapes
-    from edgewright.compiler.intake.torch_examples import batch_inputs, example_inputs
+    import torch
+
+    from edgewright.compiler.intake.torch_examples import batch_inputs
     from edgewright.compiler.torch_stage.exporting import export_module
     from edgewright.compiler.torch_stage.state import load_state
 
@@ -105,13 +106,14 @@ def context_of(request: StageRequest, line: Line, stopping: Callable[[], bool]) 
         module = original()
         if state is not None:
             load_state(Path(str(state)), module)
-        return module.eval()
+        return module
 
     loaded = _loaded(request)
     shapes = tuple(str(text) for text in cast("Sequence[str]", source["shapes"]))
     module = fresh()
-    named = _examples(loaded, module, shapes, parse_shapes, example_inputs)
-    batched = batch_inputs(named) if not shapes else None
+    named = _examples(loaded, module, shapes)
+    # An exported program takes the batch it was exported with.
+    batched = batch_inputs(named) if not shapes and isinstance(loaded.program, torch.nn.Module) else None
     examples = tuple({**named, **(batched or {})}.values())
     given = tuple(named.values())
     name = str(source["name"])
@@ -164,17 +166,14 @@ def _module(loaded: TorchModel) -> torch.nn.Module:
     return module.eval() if isinstance(program, torch.nn.Module) else module
 
 
-def _examples(
-    loaded: TorchModel,
-    module: torch.nn.Module,
-    shapes: Sequence[str],
-    parse: Callable[..., Mapping[str, object]],
-    make: Callable[..., dict[str, torch.Tensor]],
-) -> dict[str, torch.Tensor]:
+def _examples(loaded: TorchModel, module: torch.nn.Module, shapes: Sequence[str]) -> dict[str, torch.Tensor]:
     import torch
 
+    from edgewright.compiler.intake.shapes import parse_shapes
+    from edgewright.compiler.intake.torch_examples import example_inputs
+
     if isinstance(loaded.program, torch.nn.Module):
-        return make(module, loaded.example_inputs, parse(shapes))
+        return example_inputs(module, loaded.example_inputs, parse_shapes(shapes))
     example = loaded.program.example_inputs
     return {} if example is None else {str(place): one for place, one in enumerate(example[0])}
 
@@ -248,8 +247,6 @@ def _do(request: StageRequest, line: Line, stop: _Stop) -> StageResult:
     assert isinstance(result, StageResult)
     return result
 
-
-__all__ = ["Line", "Progress", "context_of", "main"]
 
 if __name__ == "__main__":
     sys.exit(main(*sys.argv[1:4]))

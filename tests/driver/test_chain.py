@@ -9,6 +9,7 @@ import pytest
 from edgewright.core.budget import Budget
 from edgewright.core.errors import RetryableError, UsageError
 from edgewright.core.model import TorchSource
+from edgewright.core.tensors import TensorSpec
 from edgewright.driver.chain import checkpoints, require_trainable, wanted_stages
 from edgewright.driver.choice import Choice
 from edgewright.driver.recipe import PassSetting, Recipe
@@ -57,6 +58,11 @@ def test_what_cannot_be_trained_is_refused_by_name() -> None:
     require_trainable(None, (), "net")
     with pytest.raises(UsageError, match=r"'net' is an exported program \(.pt2\), which prune and distil cannot"):
         require_trainable(program, ("prune", "distil", "qat"), "net")
+    fixed = TorchSource("pt2", "net.pt2", "net", (), False, (TensorSpec("x", "float32", (1, 3)),), ())
+    with pytest.raises(UsageError, match="'net' was exported for batches of 1, and training takes others"):
+        require_trainable(fixed, ("qat",), "net")
+    open_batch = TorchSource("pt2", "net.pt2", "net", (), False, (TensorSpec("x", "float32", ("batch", 3)),), ())
+    require_trainable(open_batch, ("qat",), "net")
     with pytest.raises(UsageError, match="'net' is ONNX, and prune, qat train torch modules"):
         require_trainable(None, ("prune", "qat"), "net")
 

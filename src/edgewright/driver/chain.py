@@ -82,6 +82,12 @@ def require_trainable(source: TorchSource | None, stages: Sequence[str], name: s
         raise UsageError(
             f"'{name}' is an exported program (.pt2), which {' and '.join(others)} cannot change", _TRAINABLE
         )
+    fixed = [spec for spec in source.inputs if spec.shape and isinstance(spec.shape[0], int)]
+    if source.kind == "pt2" and fixed:
+        raise UsageError(
+            f"'{name}' was exported for batches of {fixed[0].shape_text.partition('x')[0]}, and training takes others",
+            "Export it with a dynamic batch (torch.export.Dim), or give the module as file.py:factory.",
+        )
 
 
 @dataclass
