@@ -9,6 +9,7 @@ import numpy as np
 from edgewright.compiler.pass_base import Note
 from edgewright.compiler.qat.evening import even_out
 from edgewright.compiler.qat.extraction import LAYERS, put_back, save_grids, save_layers, trained_grids
+from edgewright.compiler.qat.folding import fold_batch_norms
 from edgewright.compiler.qat.mapping import Located, locate, split_operators
 from edgewright.compiler.qat.options import QatOptions
 from edgewright.compiler.qat.program import exported, fixed_batch
@@ -94,6 +95,8 @@ def prepare_module(context: StageContext, wanted: Wanted, options: QatOptions) -
     split_operators(graph, wanted)
     located = locate(graph, wanted, values)
     wanted = even_out(graph, located, wanted, [torch.from_numpy(one) for one in sample])
+    if options.batchnorm_until == 0:
+        located = fold_batch_norms(graph, located)
     return prepare(graph, located, wanted, options.ranges), located, wanted
 
 
@@ -110,8 +113,8 @@ def settled(options: QatOptions, context: StageContext, arrays: Arrays, batch: i
         batch=options.batch or chosen.batch,
         epoch_samples=options.epoch_samples or chosen.per_epoch,
         learning_rate=options.learning_rate or chosen.learning_rate * _SHARE_OF_RATE,
-        # Codes are computed from float32: what bfloat16 rounds away is as large as a step of theirs.
-        precision="float32",
+        # What bfloat16 rounds away is at most half a step of the codes, either way; answers are judged in float32.
+        precision="bfloat16" if chosen.bfloat16 else "float32",
     )
 
 

@@ -79,9 +79,10 @@ class Journey:
         """With ranges as calibrated; shared by tests, which leave it as it is."""
         return self.prepare("fixed")
 
-    def prepare(self, ranges: str) -> tuple[Prepared, Located]:
+    def prepare(self, ranges: str, batchnorm_until: float = 0.0) -> tuple[Prepared, Located]:
         context = replace(self.context, module=self.fresh())
-        return stage.prepare_module(context, self.wanted, QatOptions(ranges=ranges))[:2]
+        options = QatOptions(ranges=ranges, batchnorm_until=batchnorm_until)
+        return stage.prepare_module(context, self.wanted, options)[:2]
 
     def plan_of(self, grids: str, module: nn.Module | None = None) -> QuantizationPlan:
         """The plan of ``module``, of the one that training started from without it, with trained grids."""

@@ -53,7 +53,7 @@ def test_tensors_that_share_a_grid_share_a_quantiser(journey):
 
 def test_batch_norms_keep_their_literals(journey):
     one = journey("plain")
-    prepared, _ = one.prepared
+    prepared, _ = one.prepare("fixed", batchnorm_until=0.3)
     norms = dict(batch_norms(prepared.graph))
     assert len(norms) == 2
     for node in norms.values():
@@ -64,7 +64,7 @@ def test_batch_norms_keep_their_literals(journey):
 
 def test_a_batch_norm_of_weight_zero_stays_finite(journey):
     one = journey("plain")
-    prepared, _ = one.prepare("learned")
+    prepared, _ = one.prepare("learned", batchnorm_until=0.3)
     gammas = [value for name, value in prepared.graph.named_parameters() if value.dim() == 1 and "1.weight" in name]
     with torch.no_grad():
         gammas[0][0] = 0.0
