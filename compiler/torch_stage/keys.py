@@ -39,6 +39,7 @@ def stage_key(stage: str, model: TorchSource, options: object, site: Site, extra
             "select": None if isinstance(select, Absent) else [select.samples.digest, select.metric],
             "exclude": sorted(one.hex() for one in training.exclude),
             "measured": not isinstance(site.measure, Absent),
+            "own_loss": _file_digest(getattr(options, "labels_loss", "")),
             "extra": {word: hashlib.sha256(path.read_bytes()).hexdigest() for word, path in extra.items()},
             "versions": {name: _version(name) for name in _PACKAGES},
         }
@@ -59,6 +60,12 @@ def folder_digest(folder: Path) -> str:
 def _stated(goal: Goal) -> dict[str, object]:
     """The goal as it was asked for. What it comes to in milliseconds was measured, and differs from run to run."""
     return {name: value for name, value in asdict(goal).items() if name not in ("limits_ms", "float32_ms")}
+
+
+def _file_digest(reference: str) -> str | None:
+    """Of the file that ``file.py:function`` names: the user may have changed it since."""
+    path = Path(reference.rpartition(":")[0])
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix == ".py" and path.is_file() else None
 
 
 def _digest(samples: Samples | object) -> str | None:

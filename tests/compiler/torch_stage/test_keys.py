@@ -23,6 +23,7 @@ HALF = Goal(latency_ratio=0.5)
 class Options:
     epochs: int = 3
     keep: tuple[str, ...] = ()
+    labels_loss: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,3 +99,12 @@ def test_a_state_and_further_files_count_by_their_content(tmp_path: Path) -> Non
     assert keys[0] == keys[1] != keys[2]
     extras = [replace(World(), extra={"x": tmp_path / name / "weights.pt"}).key(tmp_path) for name in "abc"]
     assert extras[0] == extras[1] != extras[2] != World().key(tmp_path)
+
+
+def test_an_own_loss_counts_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "loss.py"
+    keys = []
+    for content in ("a", "a", "b"):
+        path.write_text(content)
+        keys.append(replace(World(), options=Options(labels_loss=f"{path}:loss")).key(tmp_path))
+    assert keys[0] == keys[1] != keys[2]
