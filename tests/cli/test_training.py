@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -141,6 +141,71 @@ def test_a_killed_compile_goes_on_and_comes_to_the_same_bytes(run_cli: RunCli, p
     assert pruned["figures"]["widths"] == ["0=16"]
     assert distilled["drop"] is not None
     assert "training samples" in distilled["notes"][0]["text"]
+
+
+QAT = """
+[[passes]]
+name = "qat"
+epochs = {epochs}
+batch = 8
+calibration = 16
+"""
+
+
+@pytest.mark.full
+def test_an_exported_program_is_trained_once_for_two_runtimes_and_its_plan_repeats(
+    run_cli: RunCli, project: Project
+) -> None:
+    import torch
+
+    namespace: dict[str, Any] = {}
+    exec(NET, namespace)
+    net, (example,) = namespace["net"]()
+    batch = {0: torch.export.Dim("batch")}
+    torch.export.save(
+        torch.export.export(net, (torch.zeros(2, *example.shape[1:]),), dynamic_shapes=(batch,)),
+        project.folder / "net.pt2",
+    )
+    (project.folder / "qat.toml").write_text(QAT.format(epochs=2))
+    swap = {"fp32": "int8", "net.py:net": "net.pt2", TARGET: "x86-avx512-vnni"}
+    words = [swap.get(word, word) for word in project.words]
+    env: dict[str, str | None] = {"TMPDIR": str(project.folder), "OMP_NUM_THREADS": "1"}
+    done = run_cli(*words, "--recipe", "qat.toml", "--json", "-o", "out", cwd=project.folder, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("qat: epoch 2 of 2") == 1
+    report = json.loads(done.stdout)["targets"]
+    assert len(report) == 2
+    first = next(one for one in report if one["target"].endswith("onnxruntime"))
+    bundle = Path(first["bundle"])
+    again = run_cli(*words, "--plan", str(bundle), "-o", "again", cwd=project.folder, env=env)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.full
+def test_training_for_int8_that_was_asked_to_end_goes_on(run_cli: RunCli, project: Project) -> None:
+    (project.folder / "qat.toml").write_text(QAT.format(epochs=200))
+    words = ["int8" if word == "fp32" else word for word in project.words]
+    words += ["--recipe", "qat.toml", "-o", "net.ewb"]
+    command = [str(Path(sys.executable).with_name("edgewright")), *words]
+    surroundings = {**os.environ, "TMPDIR": str(project.folder), "OMP_NUM_THREADS": "1"}
+    with (project.folder / "talk.txt").open("wb") as talk:
+        child = subprocess.Popen(command, cwd=project.folder, env=surroundings, stdout=talk, stderr=talk)
+        work = project.folder / "net.ewb.work"
+        deadline = time.monotonic() + 240
+        while not any(path.stat().st_size for path in work.glob("qat-*/training.pt")):
+            assert child.poll() is None, (project.folder / "talk.txt").read_text()
+            assert time.monotonic() < deadline, (project.folder / "talk.txt").read_text()
+            time.sleep(0.02)
+        child.send_signal(signal.SIGTERM)
+        code = child.wait(timeout=60)
+    told = (project.folder / "talk.txt").read_text()
+    assert code != 0
+    assert "Traceback" not in told
+    assert not (project.folder / "net.ewb").exists()
+    env: dict[str, str | None] = {"TMPDIR": str(project.folder), "OMP_NUM_THREADS": "1"}
+    again = run_cli(*words, cwd=project.folder, env=env)
+    assert again.returncode == 0, again.stderr
+    assert "qat: goes on from where it was stopped" in again.stderr
 
 
 def test_a_dry_run_says_what_would_be_trained(run_here: RunHere, project: Project, monkeypatch: pytest.MonkeyPatch):

@@ -57,7 +57,7 @@ def conclude(job: Job, group: Group, winner: Winner, because: object) -> TargetR
     timed = [StageTimings(one.pass_name, one.timings) for one in built.journal if one.timings]
     if timed:
         append_training(record_path(out), digest, target.name, timed)
-    remedy = f"It is in {out}. Allow more, give more calibration data, or leave --precision to auto."
+    remedy = f"It is in {out}. {_remedy(winner)}"
     return TargetReport(
         target=target.name,
         exit_code=ExitCode.LIMIT_MISSED if problem else ExitCode.OK,
@@ -87,6 +87,15 @@ def _missed(job: Job, winner: Winner) -> str:
         problems.append(winner.latency.text)
     name = winner.contender.lane.target.name
     return f"{name}: {'; '.join(problems)}" if problems else ""
+
+
+def _remedy(winner: Winner) -> str:
+    """What a user may do about a limit that was missed."""
+    if winner.proof.limits.drop_met is False:
+        return "Allow more, give more calibration data, or leave --precision to auto."
+    if winner.latency is not None and winner.latency.open:
+        return "Compile again while nothing else runs, or allow more."
+    return "Allow more, give --train-data so that the model can be pruned, or leave --precision to auto."
 
 
 def _marks(winner: Winner) -> list[str]:
