@@ -89,8 +89,13 @@ def _traced(module: torch.nn.Module, example_inputs: tuple[torch.Tensor, ...], s
     batch = torch.export.Dim("batch")
     tensors = [isinstance(one, torch.Tensor) and one.dim() > 0 for one in example_inputs]
     dynamic = tuple({0: batch} if tensor else None for tensor in tensors)
+    # Torch takes an axis of size 1 for one that is always 1.
+    several = [
+        one.repeat(2, *[1] * (one.dim() - 1)) if tensor and len(one) == 1 else one
+        for one, tensor in zip(example_inputs, tensors, strict=True)
+    ]
     try:
-        program = torch.export.export(module, example_inputs, dynamic_shapes=dynamic)
+        program = torch.export.export(module, tuple(several), dynamic_shapes=dynamic)
     except Exception:  # noqa: BLE001 - torch refuses in many types; what a fixed size cannot mend is raised below
         program = torch.export.export(module, tuple(torch.from_numpy(np.array(one)) for one in sample))
     graph = program.module()

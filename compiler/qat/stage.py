@@ -52,11 +52,15 @@ def train(context: StageContext) -> StageResult:
         notes.append(Note("warning", "training data", f"{len(arrays)} calibration samples alone were trained on"))
     if not prepared.quantised:
         return StageResult(0, (*notes, Note("warning", "qat", "nothing was quantised, so nothing was trained")))
+    batch = fixed_batch(prepared.graph)
+    if batch is not None:
+        text = f"the module can be traced for one batch size only: it is trained in batches of {batch}"
+        notes.append(Note("warning", "graph", text))
     result = run(
         prepared.graph,
         context.original(),
         arrays,
-        settled(options, context, arrays, fixed_batch(prepared.graph)),
+        settled(options, context, arrays, batch),
         context=context,
         checkpoint=context.folder / "training.pt",
         hooks=Schedule(prepared, options).hooks(),
