@@ -91,7 +91,8 @@ def command(plan: Plan, case: Case, out: Path, *, recipe: bool) -> list[str]:
     placed = out.with_suffix(".toml")
     placed.write_text(text.replace("{case}", str(case.folder)), encoding="utf-8")
     words += ["--recipe", str(placed), *plan.options]
-    return words if plan.train is None else [*words, "--train-data", str(case.folder / plan.train)]
+    # What an earlier run left in the folder would not be waited for, and the minutes would not be of one compile.
+    return words if plan.train is None else [*words, "--no-resume", "--train-data", str(case.folder / plan.train)]
 
 
 def _targets(done: Finished) -> dict[str, Json]:
