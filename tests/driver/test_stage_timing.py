@@ -12,6 +12,7 @@ from edgewright.benchmarks.search_grade import ArmTiming
 from edgewright.core.errors import EngineError
 from edgewright.driver import stage_timing
 from edgewright.driver.stage_timing import StageTimer
+from edgewright.targets.load import load_targets
 
 
 @dataclass
@@ -43,7 +44,7 @@ def lane(name: str):
 
 def timer(monkeypatch: pytest.MonkeyPatch, lanes: list[tuple[str, str]], sessions: list[list[float | None]]) -> Timer:
     monkeypatch.setattr(stage_timing, "time_arms", Machine(sessions))
-    return Timer([(output, lane(name)) for output, name in lanes], [{"x": None}], int8=False)  # type: ignore[dict-item]
+    return Timer([(output, lane(name)) for output, name in lanes], [{"x": None}], "fp32")  # type: ignore[dict-item]
 
 
 def test_a_slow_session_is_scaled_by_the_original(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,4 +73,18 @@ def test_the_session_fails_as_a_whole_where_nothing_can_be_timed(monkeypatch: py
 
     monkeypatch.setattr(stage_timing, "time_arms", refuse)
     with pytest.raises(EngineError, match="no child"):
-        Timer([("out", lane("cpu/a"))], [{}], int8=False)(["m"])  # type: ignore[list-item]
+        Timer([("out", lane("cpu/a"))], [{}], "fp32")(["m"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("target", "precision", "taken"),
+    [
+        ("x86-amx/openvino", "bf16", "bf16"),
+        ("x86-avx512-vnni/onnxruntime", "int8", "int8"),
+        ("x86-avx512-vnni/onnxruntime", "bf16", "fp32"),
+        ("x86-avx512-vnni/onnxruntime", "fp32", "fp32"),
+    ],
+)
+def test_candidates_are_timed_in_what_will_be_shipped(target: str, precision: str, taken: str) -> None:
+    where = SimpleNamespace(target=load_targets(target)[0])
+    assert StageTimer([], [], precision)._choice(where).precision == taken  # type: ignore[arg-type]

@@ -211,14 +211,19 @@ class Chain:
         job = self.job
         timed = [] if job.request.plan is not None else [one for one in self.lanes if one[1].presence.timed]
         feeds = [] if job.sets is None else list(islice(iter(job.sets.select), TIMED_SAMPLES))
-        int8 = job.request.precision in ("auto", "int8") and job.sets is not None
-        return StageTimer(timed if feeds else [], feeds, int8)
+        asked = job.request.precision
+        precision = ("fp32" if job.sets is None else "int8") if asked == "auto" else asked
+        return StageTimer(timed if feeds else [], feeds, precision)
 
     def _goal(self, timer: StageTimer) -> Goal:
         budget = self.job.request.budget
         limit, ratio = budget.max_latency_ms, budget.max_latency_ratio
         # The limit is of the engine's files, the goal of the parameters in float32, which codes are a quarter of.
-        size = None if budget.max_bytes is None else int(budget.max_bytes * _ROOM * (4 if timer.int8 else 1))
+        size = (
+            None
+            if budget.max_bytes is None
+            else int(budget.max_bytes * _ROOM * (4 if timer.precision == "int8" else 1))
+        )
         wanted = Goal(latency_ms=limit, latency_ratio=ratio, max_bytes=size)
         stated = str(self.job.recipe.options_of("prune").get("goal", ""))
         in_time = limit is not None or ratio is not None or stated.startswith("latency")

@@ -56,8 +56,8 @@ class StageTimer:
     lanes: Sequence[tuple[str, Lane]]
     """With the name of the output each works for; runtimes that compete for one output count by the fastest."""
     feeds: Sequence[Feeds]
-    int8: bool
-    """Ship in int8 where the target has it."""
+    precision: str
+    """What is shipped where the target has it; float32 where not, and where that is left open."""
     _first_ms: dict[str, float] = field(default_factory=dict)
     _reference: dict[str, Artifact] = field(default_factory=dict)
 
@@ -117,10 +117,12 @@ class StageTimer:
             return None
 
     def _choice(self, lane: Lane) -> Choice:
+        floats = float_choices(lane.target)
+        if self.precision != "int8":
+            return next((one for one in floats if one.precision == self.precision), floats[0])
         schemes = lane.target.int8.schemes if lane.target.int8 else ()
         static = {scheme.name for scheme in schemes if scheme.kind == "static"}
-        coded = [one for one in int8_choices(lane.target) if one.scheme in static] if self.int8 else []
-        return coded[0] if coded else float_choices(lane.target)[0]
+        return next((one for one in int8_choices(lane.target) if one.scheme in static), floats[0])
 
 
 def _quiet(_line: str) -> None:
