@@ -15,6 +15,7 @@ from edgewright.compiler.qat.options import QatOptions
 from edgewright.compiler.qat.program import exported, fixed_batch
 from edgewright.compiler.qat.quantizer import Prepared, prepare
 from edgewright.compiler.qat.schedule import Schedule
+from edgewright.compiler.qat.taps import answers_of_modules, tap
 from edgewright.compiler.qat.wanted import Wanted, load_wanted
 from edgewright.compiler.site import Absent
 from edgewright.compiler.torch_stage.arrays import Arrays
@@ -94,14 +95,19 @@ def prepare_module(context: StageContext, wanted: Wanted, options: QatOptions) -
 
     with np.load(context.extra["values"], allow_pickle=False) as found:
         values = {name: found[name] for name in found.files}
-    sample = [values[f"i{place}"] for place in range(len(wanted.inputs))]
-    graph = exported(context.module, context.example_inputs, sample)
+    arrays = [values[f"i{place}"] for place in range(len(wanted.inputs))]
+    sample = [torch.from_numpy(one) for one in arrays]
+    graph = exported(context.module, context.example_inputs, arrays)
     split_operators(graph, wanted)
     located = locate(graph, wanted, values)
-    wanted = even_out(graph, located, wanted, [torch.from_numpy(one) for one in sample])
+    wanted = even_out(graph, located, wanted, sample)
     if options.batchnorm_until == 0:
         located = fold_batch_norms(graph, located)
-    return prepare(graph, located, wanted, options.ranges), located, wanted
+    followed = options.loss in ("features", "both")
+    answers = answers_of_modules(graph, context.fresh().eval(), sample) if followed else {}
+    prepared = prepare(graph, located, wanted, options.ranges)
+    tap(prepared.graph, answers)
+    return prepared, located, wanted
 
 
 def settled(options: QatOptions, context: StageContext, arrays: Arrays, batch: int | None) -> QatOptions:
