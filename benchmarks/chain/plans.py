@@ -35,8 +35,8 @@ class Plan:
         title: what the table calls it.
         recipe: a file of `recipes/`.
         train: file of the case's folder that `--train-data` names, or None.
-        options: further words of the command line; latencies are asked for a little below the bar, for the noise of
-            the two measurements.
+        options: further words of the command line; latencies are asked for at or a little below the bar, and recipes
+            undercut them further, for an interval has to clear them.
         note: what a reader of the row should know.
         bar: what it is held to.
         factory: the torch source, in the case's folder.
@@ -84,8 +84,8 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             "detector of generated scenes",
             "fashion_detector.toml",
             "training.npz",
-            ("--max-latency", "0.46x", "--max-drop", "0.015", "--precision", "int8"),
-            "pruned, distilled, trained for int8; mAP50",
+            ("--max-latency", "0.49x", "--max-drop", "0.015"),
+            "pruned and distilled with labels, the precision left open; mAP50",
             Bar(2.0, 0.015),
         ),
         "efficientnet-lite0": Plan(
@@ -93,7 +93,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             "EfficientNet-Lite0",
             "efficientnet_lite0.toml",
             "training.py:samples",
-            ("--max-latency", "0.78x", "--max-drop", "0.15", "--precision", "fp32"),
+            ("--max-latency", "0.8x", "--max-drop", "0.15", "--precision", "fp32"),
             "pruned and distilled without labels on crops of 14 photos; agreement with the original where that is surer"
             " than 0.3, on crops of nine other photos: fidelity, not ImageNet accuracy",
             Bar(1.25, 0.15, 20),
@@ -104,7 +104,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             "MiniLM-L6 sentence embeddings",
             "minilm.toml",
             "training.npz",
-            ("--max-latency", "0.75x", "--max-drop", "0.03", "--precision", "fp32"),
+            ("--max-latency", "0.765x", "--max-drop", "0.03", "--precision", "fp32"),
             "heads and perceptrons pruned, distilled on documentation texts; Spearman on WordSim-353",
             Bar(1.3, 0.03, 30),
         ),

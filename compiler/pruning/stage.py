@@ -31,9 +31,9 @@ from edgewright.core.model import OnnxModel
 
 _MORE_ROUNDS = 4
 """Rounds beyond those asked for, where predictions fell short of what was measured."""
-_SPARED = 0.3
-"""Share of the time that narrowing could gain which is left where the goal is out of reach anyway: the last of it costs
-the most accuracy."""
+_SPARED, _FAR = 0.3, 0.5
+"""Share of the time that narrowing could gain which is left where the goal is far out of reach anyway (by so much of
+it, and less where it is nearer): the last of it costs the most accuracy."""
 _OVERSHOT = 0.9
 """Share of the limit below which a round cut away more than was asked for."""
 _MOST_OVERSHOT = 2
@@ -110,7 +110,7 @@ def _pursue(search: Search, goal: Goal) -> None:
     }
     narrowest = max(cost(least).values())
     if narrowest > 1:
-        factor = narrowest + (start - narrowest) * _SPARED
+        factor = narrowest + (start - narrowest) * _SPARED * min(1.0, (narrowest - 1) / _FAR)
         limits, start = limits.relaxed(factor), start / factor
         text = "the goal is out of reach: with every group as narrow as may be it would be missed"
         search.notes.append(Note("warning", "", f"{text} by what its groups were timed at; most of that gain is taken"))

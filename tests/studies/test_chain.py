@@ -20,7 +20,7 @@ BEGIN, END = "<!-- figures: chain -->\n", "<!-- end: chain -->"
 PASSES = {
     "digits": ["prune", "distil"],
     "efficientnet_lite0": ["prune", "distil"],
-    "fashion_detector": ["prune", "distil", "qat"],
+    "fashion_detector": ["prune", "distil"],
     "efficientnet_lite0_ptq": [],
     "efficientnet_lite0_qat": ["qat"],
     "fashion_resnet": ["prune", "distil", "qat"],

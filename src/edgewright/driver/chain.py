@@ -212,7 +212,9 @@ class Chain:
         timed = [] if job.request.plan is not None else [one for one in self.lanes if one[1].presence.timed]
         feeds = [] if job.sets is None else list(islice(iter(job.sets.select), TIMED_SAMPLES))
         asked = job.request.precision
-        precision = ("fp32" if job.sets is None else "int8") if asked == "auto" else asked
+        # Whoever trains for codes means to ship them; else they may win in the end, and are not counted on.
+        likely = "int8" if job.sets is not None and "qat" in self.stages else "fp32"
+        precision = likely if asked == "auto" else asked
         return StageTimer(timed if feeds else [], feeds, precision)
 
     def _goal(self, timer: StageTimer) -> Goal:

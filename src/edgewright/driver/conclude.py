@@ -57,7 +57,7 @@ def conclude(job: Job, group: Group, winner: Winner, because: object) -> TargetR
     timed = [StageTimings(one.pass_name, one.timings) for one in built.journal if one.timings]
     if timed:
         append_training(record_path(out), digest, target.name, timed)
-    remedy = f"It is in {out}. {_remedy(winner)}"
+    remedy = f"It is in {out}. {_remedy(job, winner)}"
     return TargetReport(
         target=target.name,
         exit_code=ExitCode.LIMIT_MISSED if problem else ExitCode.OK,
@@ -89,12 +89,14 @@ def _missed(job: Job, winner: Winner) -> str:
     return f"{name}: {'; '.join(problems)}" if problems else ""
 
 
-def _remedy(winner: Winner) -> str:
+def _remedy(job: Job, winner: Winner) -> str:
     """What a user may do about a limit that was missed."""
     if winner.proof.limits.drop_met is False:
         return "Allow more, give more calibration data, or leave --precision to auto."
     if winner.latency is not None and winner.latency.open:
         return "Compile again while nothing else runs, or allow more."
+    if job.train is not None:
+        return "Allow more, or leave --precision to auto."
     return "Allow more, give --train-data so that the model can be pruned, or leave --precision to auto."
 
 
