@@ -34,6 +34,9 @@ class Recipe:
 
     example_inputs: tuple[torch.Tensor, ...]
     batches: Batches
+    """What units are ordered by, and what is made up for from."""
+    judged: Batches
+    """Others, which damage is measured on: with many channels and few samples anything can be made up for by chance."""
     keep: tuple[str, ...]
     multiple: int
     options: PruneOptions
@@ -142,7 +145,7 @@ def with_damage(
     if not runs:
         found: dict[str, tuple[float, ...]] = dict.fromkeys(missing, (0.0,))
     else:
-        batches = _first_rows(recipe.batches, max(_FEWEST_ROWS, int(_SENSITIVITY_MACS / (runs * max(macs, 1)))))
+        batches = _first_rows(recipe.judged, max(_FEWEST_ROWS, int(_SENSITIVITY_MACS / (runs * max(macs, 1)))))
         found = damages(
             state.module,
             state.structure,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from edgewright.compiler.pass_base import Note
 from edgewright.compiler.pruning.allocate import allocate
-from edgewright.compiler.pruning.answers import answers_of, batches_of, output_error
+from edgewright.compiler.pruning.answers import BATCH_ROWS, Batches, answers_of, batches_of, output_error
 from edgewright.compiler.pruning.extents import read_extents
 from edgewright.compiler.pruning.goals import Limits, limits_of
 from edgewright.compiler.pruning.latency_table import LatencyTable, candidates, read_table
@@ -52,13 +52,9 @@ def prune(context: StageContext) -> StageResult:
     goal = effective_goal(context.goal, options)
     if goal is None and not options.widths:
         return StageResult(0, (Note("skipped", "", "no goal was stated: nothing is pruned"),))
-    data = context.train if isinstance(context.calibration, Absent) else context.calibration
-    if isinstance(data, Absent):
-        raise UsageError("pruning has no data to see by what a cut does", "Give --data: inputs, no labels are needed.")
-    batches = batches_of(data, context.inputs, options.samples)
-    recipe = Recipe(
-        context.example_inputs, batches, (*context.keep, *options.keep), context.target.channel_multiple, options
-    )
+    batches, judged = _data(context, options.samples)
+    keep = (*context.keep, *options.keep)
+    recipe = Recipe(context.example_inputs, batches, judged, keep, context.target.channel_multiple, options)
     state = begin(context.module, recipe)
     skipped = (*state.structure.refused, *left_out(state, options))
     notes = [Note("skipped", path, reason) for path, reason in skipped]
@@ -76,6 +72,22 @@ def prune(context: StageContext) -> StageResult:
         assert goal is not None
         _pursue(search, goal)
     return _conclude(search, time.monotonic() - started)
+
+
+def _data(context: StageContext, samples: int) -> tuple[Batches, Batches]:
+    """What cuts are made up for from, and what their damage is seen on: training samples and calibration samples where
+    there are both, else two halves of what there is, where that is enough."""
+    train, calibration = context.train, context.calibration
+    if isinstance(train, Absent) and isinstance(calibration, Absent):
+        raise UsageError("pruning has no data to see by what a cut does", "Give --data: inputs, no labels are needed.")
+    if isinstance(train, Absent) or isinstance(calibration, Absent):
+        data = calibration if isinstance(train, Absent) else train
+        assert not isinstance(data, Absent)
+        count = min(samples, len(data))
+        rows = BATCH_ROWS if count >= 2 * BATCH_ROWS else max(1, count // 2)
+        batches = batches_of(data, context.inputs, samples, rows)
+        return (batches[::2], batches[1::2]) if len(batches) > 1 else (batches, batches)
+    return batches_of(train, context.inputs, samples), batches_of(calibration, context.inputs, samples)
 
 
 def _repeat(search: Search, plan: Mapping[str, tuple[int, ...]]) -> None:
@@ -264,7 +276,7 @@ def _conclude(search: Search, seconds: float) -> StageResult:
     narrowed = {name: width for name, width in final.items() if width < extents.units[name]}
     save_state(context.folder, state.module, context.original())
     damage = output_error(
-        answers_of(context.fresh(), search.recipe.batches), answers_of(state.module, search.recipe.batches)
+        answers_of(context.fresh(), search.recipe.judged), answers_of(state.module, search.recipe.judged)
     )
     search.notes += [Note("did", name, f"{extents.units[name]} -> {width} units") for name, width in narrowed.items()]
     parameters = sum(value.numel() for value in state.module.parameters())

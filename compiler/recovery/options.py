@@ -116,7 +116,11 @@ class DistilOptions(TrainOptions):
     """Options of ``distil``."""
 
     bn_samples: int = 1000
-    """Samples that BatchNorm statistics are estimated on again before training; 0 leaves them."""
+    """Samples that BatchNorm statistics are estimated on again before training, where that answers better than those
+    that pruning brought in line; 0 leaves them."""
+    move_statistics: bool = True
+    """While training, BatchNorm normalises by the batch and its statistics follow; else they stay, which is better where
+    training samples are unlike those that are judged."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

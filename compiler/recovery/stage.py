@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgewright.compiler.pass_base import Note
+from edgewright.compiler.pruning.answers import answers_of, batches_of, output_error
 from edgewright.compiler.pruning.batchnorm import reestimate
 from edgewright.compiler.recovery.calls import tensors_of
 from edgewright.compiler.recovery.loop import train
 from edgewright.compiler.recovery.options import DistilOptions
-from edgewright.compiler.recovery.result import TrainResult
+from edgewright.compiler.recovery.result import Hooks, TrainResult
 from edgewright.compiler.site import Absent
 from edgewright.compiler.torch_stage.arrays import Arrays
 from edgewright.compiler.torch_stage.context import StageContext
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.pt"
 _FEW = 1000
+_HELD = 128
+"""Samples that two sets of statistics are compared on."""
 _ROWS = 64
 """Of a batch that statistics are estimated on."""
 
@@ -38,8 +41,11 @@ def distil(context: StageContext) -> StageResult:
     student, original = context.module, context.original()
     damaged = not same_state(student, original)
     arrays, kind = data_of(context)
-    renewed = _renew_statistics(context, arrays, options.bn_samples) if damaged else 0
-    result = train(student, original, arrays, options, context=context, checkpoint=context.folder / CHECKPOINT)
+    renewed = _renew_statistics(context, original, arrays, options.bn_samples) if damaged else 0
+    hooks = Hooks() if options.move_statistics else Hooks(set_training=_all_but_statistics)
+    result = train(
+        student, original, arrays, options, context=context, checkpoint=context.folder / CHECKPOINT, hooks=hooks
+    )
     notes = (_told(result, kind, renewed), *result.notes)
     changed = 1 if result.best_epoch or renewed else 0
     if changed:
@@ -76,16 +82,37 @@ def same_state(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     )
 
 
-def _renew_statistics(context: StageContext, arrays: Arrays, most: int) -> int:
+def _renew_statistics(context: StageContext, original: torch.nn.Module, arrays: Arrays, most: int) -> int:
+    """How many layers have new statistics: none where those they had are better on samples held back."""
     import torch
 
     count = min(most, len(arrays))
+    if count < 2:
+        return 0
     size = min(_ROWS, count)
     batches = (
         tensors_of(arrays.batch(range(start, start + size)), context.inputs, torch.device("cpu"))
         for start in range(0, count - size + 1, max(1, size))
     )
-    return reestimate(context.module, batches) if count > 1 else 0
+    held = next((one for one in (context.select, context.calibration) if not isinstance(one, Absent)), arrays)
+    judged = batches_of(held, context.inputs, _HELD)
+    wanted = answers_of(original.eval(), judged)
+    before = {name: value.clone() for name, value in context.module.state_dict().items()}
+    error = output_error(wanted, answers_of(context.module, judged))
+    renewed = reestimate(context.module, batches)
+    if output_error(wanted, answers_of(context.module, judged)) > error:
+        context.module.load_state_dict(before)
+        return 0
+    return renewed
+
+
+def _all_but_statistics(student: torch.nn.Module, training: bool) -> None:
+    from torch import nn
+
+    student.train(training)
+    for one in student.modules():
+        if isinstance(one, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 - the only common base
+            one.eval()
 
 
 def _told(result: TrainResult, kind: str, renewed: int) -> Note:

@@ -66,7 +66,7 @@ class Drifting(Clock):
 
 
 def asked(context: StageContext, wanted: Sequence[tuple[str, int]]) -> LatencyTable:
-    recipe = Recipe(context.example_inputs, [context.example_inputs], (), 1, PruneOptions())
+    recipe = Recipe(context.example_inputs, [context.example_inputs], [context.example_inputs], (), 1, PruneOptions())
     state = begin(context.module, recipe)
     template = weights_only(context.module)
     return read_table(

@@ -38,7 +38,7 @@ def test_idle_channels_do_less_harm_and_curves_rise(tmp_path: Path) -> None:
     context = context_for(tmp_path, PruneOptions())
     assert isinstance(context.calibration, Arrays)
     batches = batches_of(context.calibration, context.inputs, 32)
-    state = begin(context.module, Recipe(context.example_inputs, batches, (), 1, PruneOptions()))
+    state = begin(context.module, Recipe(context.example_inputs, batches, batches, (), 1, PruneOptions()))
     widths = {"a": (16, 12, 8, 4), "b": (32, 24, 16, 8)}
     before = {name: value.clone() for name, value in context.module.state_dict().items()}
     for moments in (None, state.moments):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewright.compiler.pruning.options import PruneOptions
-from edgewright.compiler.pruning.stage import prune
+from edgewright.compiler.pruning.stage import _data, prune
 from edgewright.compiler.site import Absent, Goal
 from edgewright.compiler.torch_stage.context import StoppedError
 from edgewright.compiler.torch_stage.request import StageResult
@@ -212,3 +212,14 @@ def test_a_stage_that_is_asked_to_stop_stops_between_rounds(tmp_path: Path) -> N
     with pytest.raises(StoppedError):
         prune(replace(context_for(tmp_path, HALF), stopping=lambda: True))
     assert (tmp_path / "latency_table.json").exists()
+
+
+def test_damage_is_seen_on_other_samples_than_cuts_are_made_up_for_from(tmp_path: Path) -> None:
+    context = context_for(tmp_path, HALF)
+    batches, judged = _data(context, 64)
+    mine, theirs = ({row.numpy().tobytes() for batch in some for row in batch[0]} for some in (batches, judged))
+    assert mine
+    assert theirs
+    assert not mine & theirs
+    both = replace(context, train=context.calibration)
+    assert len(_data(both, 64)[0]) > len(batches), "of two sets, each serves one end"
