@@ -179,7 +179,7 @@ def learning(
     """
     weight = 1.0 / math.sqrt(max(1, x[0].numel() if x.dim() and len(x) else 1) * quant_max)
     function = cast("Callable[..., torch.Tensor]", _rounding().apply)
-    return function(x, scale, zero_point, quant_min, quant_max, weight)
+    return function(x, scale, zero_point, (quant_min, quant_max, weight))
 
 
 @cache
@@ -192,14 +192,9 @@ def _rounding() -> type[torch.autograd.Function]:
 
         @staticmethod
         def forward(
-            ctx: Any,
-            x: torch.Tensor,
-            scale: torch.Tensor,
-            zero_point: torch.Tensor,
-            quant_min: int,
-            quant_max: int,
-            weight: float,
+            ctx: Any, x: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor, rule: tuple[int, int, float]
         ) -> torch.Tensor:
+            quant_min, quant_max, weight = rule
             function = torch.ops.aten._fake_quantize_per_tensor_affine_cachemask_tensor_qparams  # noqa: SLF001 - torch has the mask nowhere else
             enabled = torch.ones(1, dtype=torch.int64, device=x.device)
             y, inside = function(x, scale, zero_point, enabled, quant_min, quant_max)
@@ -215,7 +210,7 @@ def _rounding() -> type[torch.autograd.Function]:
         def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
             slope, inside, scale = ctx.saved_tensors
             by_scale = (grads[0][ctx.some] * slope).sum(dtype=torch.float32).reshape(scale.shape) / scale * ctx.weight
-            return grads[0] * inside, by_scale, None, None, None, None
+            return grads[0] * inside, by_scale, None, None
 
     return Rounding
 

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
 
-def answers_of_modules(
-    graph: GraphModule, module: torch.nn.Module, sample: Sequence[torch.Tensor]
-) -> dict[str, str]:
+def answers_of_modules(graph: GraphModule, module: torch.nn.Module, sample: Sequence[torch.Tensor]) -> dict[str, str]:
     """Path of a submodule -> name of the node that has its answer, in the order of running.
 
     Only where both have the same values on ``sample``: not where channels were evened out in between, nor where a

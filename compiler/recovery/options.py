@@ -119,8 +119,8 @@ class DistilOptions(TrainOptions):
     """Samples that BatchNorm statistics are estimated on again before training, where that answers better than those
     that pruning brought in line; 0 leaves them."""
     move_statistics: bool = True
-    """While training, BatchNorm normalises by the batch and its statistics follow; else they stay, which is better where
-    training samples are unlike those that are judged."""
+    """While training, BatchNorm normalises by the batch and its statistics follow; else they stay, which is better
+    where training samples are unlike those that are judged."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
