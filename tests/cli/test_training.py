@@ -167,8 +167,8 @@ def test_an_exported_program_is_trained_once_for_two_runtimes_and_its_plan_repea
         project.folder / "net.pt2",
     )
     (project.folder / "qat.toml").write_text(QAT.format(epochs=2))
-    swap = {"fp32": "int8", "net.py:net": "net.pt2", TARGET: "x86-avx512-vnni"}
-    words = [swap.get(word, word) for word in project.words]
+    swap = {"fp32": "int8", "net.py:net": "net.pt2", TARGET: "x86-avx512-vnni/onnxruntime"}
+    words = [*(swap.get(word, word) for word in project.words), "--target", "x86-avx512-vnni/openvino"]
     env: dict[str, str | None] = {"TMPDIR": str(project.folder), "OMP_NUM_THREADS": "1"}
     done = run_cli(*words, "--recipe", "qat.toml", "--json", "-o", "out", cwd=project.folder, env=env)
     assert done.returncode == 0, done.stderr
@@ -177,8 +177,14 @@ def test_an_exported_program_is_trained_once_for_two_runtimes_and_its_plan_repea
     assert len(report) == 2
     first = next(one for one in report if one["target"].endswith("onnxruntime"))
     bundle = Path(first["bundle"])
-    again = run_cli(*words, "--plan", str(bundle), "-o", "again", cwd=project.folder, env=env)
+    words = words[: words.index("--target", words.index("--target") + 1)]  # a plan is of one runtime
+    place = words.index("--precision")
+    del words[place : place + 2]
+    again = run_cli(
+        *words, "--plan", str(bundle), "--recipe", "qat.toml", "-o", "again.ewb", cwd=project.folder, env=env
+    )
     assert again.returncode == 0, again.stderr
+    assert open_bundle(project.folder / "again.ewb").journal["plan"] == open_bundle(project.folder / bundle).journal["plan"]
 
 
 @pytest.mark.full
