@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 AVERAGING = 0.01
 """What one batch adds to a range that is averaged."""
 _SHARE_FOR_SCALES = 8
-"""One sample in so many tells which way a scale should move: a single number, which batches agree on."""
+"""The scale's gradient is estimated from one sample in so many."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def learning(
 
 @cache
 def _rounding() -> type[torch.autograd.Function]:
-    """Torch has this as one operator, without bfloat16, that walks over all of the batch three times more."""
+    """Torch has this as one operator, which looks at all of the batch for the scale's gradient."""
     import torch
 
     class Rounding(torch.autograd.Function):

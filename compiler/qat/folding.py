@@ -1,7 +1,7 @@
 """BatchNorm that stays as it is, folded into the convolution before it, in the graph that is trained.
 
 Lowering folds it too, so training sees the very weights that will be given codes. torchao's own pattern computes the
-same in three walks over the activations more than this does: it must be able to hand BatchNorm the unscaled product.
+same and divides and normalises activations on the way: it must be able to hand BatchNorm the unscaled product.
 The user's parameters stay what is trained: weight, and BatchNorm's weight and bias, are combined on each call.
 """
 

@@ -28,7 +28,7 @@ class QatOptions(TrainOptions):
     """Share of the steps after which the activations' ranges stay as they are."""
     batchnorm_until: float = 0.0
     """Share of the steps after which BatchNorm uses its running statistics, as the compiled model does; 0 folds it into
-    the layer before it from the start, which is as good for a trained model, and a step takes half as long."""
+    the layer before it from the start, which saves time in each step."""
     calibration: int = 256
     """At most so many calibration samples choose the first ranges."""
 

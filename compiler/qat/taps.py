@@ -45,7 +45,7 @@ def answers_of_modules(graph: GraphModule, module: torch.nn.Module, sample: Sequ
         module(*sample)
         Recorder(graph).run(*sample)
     same = {path for path in paths if path in theirs and _equal(found.get(last[path]), theirs[path])}
-    return {path: last[path].name for path in sorted(same, key=list(last).index)}
+    return {path: node.name for path, node in last.items() if path in same}
 
 
 def tap(graph: GraphModule, answers: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgewright.compiler.site import Absent, Goal, Samples, Site, Training
 from edgewright.core import jsontext
+from edgewright.core.files import sha256_file
 from edgewright.core.model import TorchSource
 
 _PACKAGES = ("edgewright", "torch", "torch-pruning", "torchao")
@@ -40,7 +41,7 @@ def stage_key(stage: str, model: TorchSource, options: object, site: Site, extra
             "exclude": sorted(one.hex() for one in training.exclude),
             "measured": not isinstance(site.measure, Absent),
             "own_loss": _file_digest(getattr(options, "labels_loss", "")),
-            "extra": {word: hashlib.sha256(path.read_bytes()).hexdigest() for word, path in extra.items()},
+            "extra": {word: sha256_file(path) for word, path in extra.items()},
             "versions": {name: _version(name) for name in _PACKAGES},
         }
     )
@@ -65,7 +66,7 @@ def _stated(goal: Goal) -> dict[str, object]:
 def _file_digest(reference: str) -> str | None:
     """Of the file that ``file.py:function`` names: the user may have changed it since."""
     path = Path(reference.rpartition(":")[0])
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix == ".py" and path.is_file() else None
+    return sha256_file(path) if path.suffix == ".py" and path.is_file() else None
 
 
 def _digest(samples: Samples | object) -> str | None:

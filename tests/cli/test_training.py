@@ -106,6 +106,22 @@ def test_the_whole_chain_ends_in_a_bundle_that_names_it(run_cli: RunCli, project
     assert not (project.folder / "net.ewb.work").exists()
 
 
+def stopped(project: Project, words: list[str], pattern: str, how: signal.Signals) -> tuple[int, str]:
+    """Exit code and talk of a compile that gets the signal ``how`` once a file of ``pattern`` has been written."""
+    command = [str(Path(sys.executable).with_name("edgewright")), *words]
+    surroundings = {**os.environ, "TMPDIR": str(project.folder), "OMP_NUM_THREADS": "1"}
+    path = project.folder / "talk.txt"
+    with path.open("wb") as talk:
+        child = subprocess.Popen(command, cwd=project.folder, env=surroundings, stdout=talk, stderr=talk)
+        deadline = time.monotonic() + 240
+        while not any(one.stat().st_size for one in project.folder.glob(pattern)):
+            assert child.poll() is None, path.read_text()
+            assert time.monotonic() < deadline, path.read_text()
+            time.sleep(0.02)
+        child.send_signal(how)
+        return child.wait(timeout=60), path.read_text()
+
+
 @pytest.mark.full
 def test_a_killed_compile_goes_on_and_comes_to_the_same_bytes(run_cli: RunCli, project: Project) -> None:
     words = [*project.words, *recipe(project, 60)]
@@ -113,18 +129,8 @@ def test_a_killed_compile_goes_on_and_comes_to_the_same_bytes(run_cli: RunCli, p
     whole = run_cli(*words, "-o", "whole.ewb", cwd=project.folder, env=env)
     assert whole.returncode == 0, whole.stderr
 
-    command = [str(Path(sys.executable).with_name("edgewright")), *words, "-o", "killed.ewb"]
-    surroundings = {**os.environ, "TMPDIR": str(project.folder), "OMP_NUM_THREADS": "1"}
-    with (project.folder / "talk.txt").open("wb") as talk:
-        child = subprocess.Popen(command, cwd=project.folder, env=surroundings, stdout=talk, stderr=talk)
-        work = project.folder / "killed.ewb.work"
-        deadline = time.monotonic() + 240
-        while not any(path.stat().st_size for path in work.glob("distil-*/checkpoint*")):
-            assert child.poll() is None, (project.folder / "talk.txt").read_text()
-            assert time.monotonic() < deadline, (project.folder / "talk.txt").read_text()
-            time.sleep(0.02)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+    code, _ = stopped(project, [*words, "-o", "killed.ewb"], "killed.ewb.work/distil-*/checkpoint*", signal.SIGKILL)
+    assert code == -signal.SIGKILL
     assert not (project.folder / "killed.ewb").exists()
 
     again = run_cli(*words, "-o", "killed.ewb", cwd=project.folder, env=env)
@@ -132,7 +138,7 @@ def test_a_killed_compile_goes_on_and_comes_to_the_same_bytes(run_cli: RunCli, p
     assert "prune: finished before with the same inputs" in again.stderr
     assert "distil: goes on from where it was stopped" in again.stderr
     assert (project.folder / "killed.ewb").read_bytes() == (project.folder / "whole.ewb").read_bytes()
-    assert not work.exists(), "what a compile that came to its end kept is taken away"
+    assert not (project.folder / "killed.ewb.work").exists(), "what a compile that came to its end kept is taken away"
 
     bundle = open_bundle(project.folder / "whole.ewb")
     names = [one.name for one in bundle.manifest.passes]
@@ -193,20 +199,8 @@ def test_training_for_int8_that_was_asked_to_end_goes_on(run_cli: RunCli, projec
     (project.folder / "qat.toml").write_text(QAT.format(epochs=200))
     words = ["int8" if word == "fp32" else word for word in project.words]
     words += ["--recipe", "qat.toml", "-o", "net.ewb"]
-    command = [str(Path(sys.executable).with_name("edgewright")), *words]
-    surroundings = {**os.environ, "TMPDIR": str(project.folder), "OMP_NUM_THREADS": "1"}
-    with (project.folder / "talk.txt").open("wb") as talk:
-        child = subprocess.Popen(command, cwd=project.folder, env=surroundings, stdout=talk, stderr=talk)
-        work = project.folder / "net.ewb.work"
-        deadline = time.monotonic() + 240
-        while not any(path.stat().st_size for path in work.glob("qat-*/training.pt")):
-            assert child.poll() is None, (project.folder / "talk.txt").read_text()
-            assert time.monotonic() < deadline, (project.folder / "talk.txt").read_text()
-            time.sleep(0.02)
-        child.send_signal(signal.SIGTERM)
-        code = child.wait(timeout=60)
-    told = (project.folder / "talk.txt").read_text()
-    assert code != 0
+    code, told = stopped(project, words, "net.ewb.work/qat-*/training.pt", signal.SIGTERM)
+    assert code == 143
     assert "Traceback" not in told
     assert not (project.folder / "net.ewb").exists()
     env: dict[str, str | None] = {"TMPDIR": str(project.folder), "OMP_NUM_THREADS": "1"}

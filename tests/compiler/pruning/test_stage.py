@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from edgewright.compiler.pruning.options import PruneOptions
 from edgewright.compiler.pruning.stage import _data, prune
 from edgewright.compiler.site import Absent, Goal
+from edgewright.compiler.torch_stage.arrays import Arrays
 from edgewright.compiler.torch_stage.context import StoppedError
 from edgewright.compiler.torch_stage.request import StageResult
 from edgewright.compiler.torch_stage.state import load_state
@@ -221,5 +222,8 @@ def test_damage_is_seen_on_other_samples_than_cuts_are_made_up_for_from(tmp_path
     assert mine
     assert theirs
     assert not mine & theirs
-    both = replace(context, train=context.calibration)
-    assert len(_data(both, 64)[0]) > len(batches), "of two sets, each serves one end"
+    assert isinstance(context.calibration, Arrays)
+    others = Arrays({name: value + 1 for name, value in context.calibration.inputs.items()}, None, None)
+    made_up, seen = _data(replace(context, train=others), 64)
+    apart = torch.cat([batch[0] for batch in made_up]) - torch.cat([batch[0] for batch in seen])
+    assert torch.allclose(apart, torch.ones(())), "of two sets, each serves one end"

@@ -5,7 +5,17 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgewright.compiler.recovery.stage import _all_but_statistics
+from edgewright.compiler.recovery.options import DistilOptions
+from edgewright.compiler.recovery.stage import _all_but_statistics, distil
+from edgewright.compiler.torch_stage.arrays import Arrays
+from tests.compiler.recovery.conftest import World, images
+
+
+def test_statistics_of_samples_unlike_those_that_are_judged_are_not_taken(world: World) -> None:
+    options = DistilOptions(epochs=1, batch=32, precision="float32")
+    odd = Arrays({"x": 40 * images(192, 1)[0] + 20}, None, None)
+    assert distil(world.but(options=options).context()).figures["batchnorms_renewed"] == 2
+    assert distil(world.but(options=options, train=odd).context()).figures["batchnorms_renewed"] == 0
 
 
 def test_statistics_may_stay_while_all_else_trains() -> None:
