@@ -1,4 +1,5 @@
-"""Structured pruning: takes channels, heads and hidden units out of a torch module until it is as fast as asked for."""
+"""Structured pruning: takes channels, heads, hidden units and whole blocks out of a torch module until it is as fast as
+asked for."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ class Prune(Pass[TorchSource, TorchSource]):
         return "neither a recipe nor a goal asks for it"
 
     def __call__(self, model: TorchSource, site: Site) -> Outcome[TorchSource]:
-        """The model with fewer channels; what it was is untouched.
+        """The model with fewer channels and blocks; what it was is untouched.
 
         Raises:
             UsageError: there is no data, or the options name groups that the model does not have.

@@ -12,8 +12,8 @@ the goal is reached where none is above 1."""
 
 _SHARPNESS = 8
 """Exponent of the mean that stands for the worst measure: smooth, so that a gain in the second worst counts too."""
-_NOISE = 1e-6
-"""Damage that is none: below it the larger gain decides."""
+NO_DAMAGE = 1e-6
+"""Below it the larger gain decides."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def allocate(curves: Sequence[Curve], cost: Cost, goal: float = 1.0, lookahead: 
         best: tuple[float, float, int, int] | None = None
         for order, curve in enumerate(curves):
             for place in _next(curve, places[curve.group], lookahead):
-                gain = _whole(costs) - _whole(cost({**widths, curve.group: curve.widths[place]}))
+                gain = overall(costs) - overall(cost({**widths, curve.group: curve.widths[place]}))
                 if gain <= 0:
                     continue
-                harm = max(curve.damage[place] - damage[curve.group], 0.0) + _NOISE
+                harm = max(curve.damage[place] - damage[curve.group], 0.0) + NO_DAMAGE
                 option = (harm / gain, -gain, order, place)
                 best = option if best is None or option < best else best
         if best is None:
@@ -95,7 +95,8 @@ def _next(curve: Curve, place: int, lookahead: int) -> list[int]:
     return open_places[:lookahead]
 
 
-def _whole(costs: Mapping[str, float]) -> float:
+def overall(costs: Mapping[str, float]) -> float:
+    """One number for several costs: that of the worst, of which the others are part as far as they are near it."""
     values = list(costs.values())
     largest = max(values, default=0.0)
     if largest <= 0:

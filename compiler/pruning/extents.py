@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Widths: TypeAlias = Mapping[str, int]
-"""Group -> units that are left."""
+"""Group -> units that are left; block -> 0 where it is left out, else 1."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Extents:
     """Units of each group at full width."""
     elements: Mapping[str, int]
     """Group -> elements of one row that its layers write, at full width: what no multiplication counts."""
+    blocks: tuple[str, ...] = ()
+    """Paths of modules that may go as a whole: each is also among ``units``, as one."""
 
     def macs(self, widths: Widths) -> int:
         """Multiply-accumulates of one row at ``widths``; groups that are not named have their full width."""
@@ -48,6 +50,8 @@ class Extents:
         return sum(round(math.prod(one.shape) * self._share(one, widths)) for one in self.parameters)
 
     def _share(self, one: Extent, widths: Widths) -> float:
+        if any(widths.get(block) == 0 and one.name.startswith(f"{block}.") for block in self.blocks):
+            return 0.0
         share = 1.0
         for axis, groups in one.axes.items():
             gone = sum(per * (self.units[name] - widths.get(name, self.units[name])) for name, per in groups.items())
@@ -56,12 +60,17 @@ class Extents:
 
 
 def read_extents(
-    module: nn.Module, example_inputs: Sequence[torch.Tensor], plans: Mapping[str, Plan], rows: int
+    module: nn.Module,
+    example_inputs: Sequence[torch.Tensor],
+    plans: Mapping[str, Plan],
+    rows: int,
+    blocks: Sequence[str] = (),
 ) -> Extents:
     """The extents of ``module``, by one run of it.
 
     Args:
         rows: how many rows ``example_inputs`` have; counts are divided by it.
+        blocks: paths of modules that may go as a whole.
     """
     macs, written = _count(module, example_inputs)
     axes: dict[str, dict[int, dict[str, int]]] = {}
@@ -80,8 +89,9 @@ def read_extents(
             Extent(name, tuple(value.shape), axes.get(name, {}), macs.get(name, 0) // rows)
             for name, value in module.named_parameters()
         ),
-        {name: len(plan.units) for name, plan in plans.items()},
+        {**{name: len(plan.units) for name, plan in plans.items()}, **dict.fromkeys(blocks, 1)},
         {name: count // rows for name, count in elements.items()},
+        tuple(blocks),
     )
 
 

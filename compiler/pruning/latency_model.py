@@ -66,6 +66,10 @@ class LatencyModel:
         believed = _believed(self.full_ms - measured_ms, self.trust * saving, noise_ms)
         return replace(self, trust=float(np.clip(believed / saving, 0.05, 10.0)))
 
+    def shifted(self, widths: Widths, measured_ms: float) -> LatencyModel:
+        """The model that predicts ``measured_ms`` at ``widths`` because something is gone that no width tells of."""
+        return replace(self, full_ms=self.full_ms + measured_ms - self.predict(widths))
+
     def _saving(self, widths: Widths) -> float:
         ratios = {name: self._ratio(name, width) for name, width in widths.items() if width != self.units.get(name)}
         return sum(time * (1 - part.share(ratios)) for part, time in zip(self.parts, self.times_ms, strict=True))

@@ -20,7 +20,6 @@ from edgewright.core.tensors import Array
 if TYPE_CHECKING:
     from torch import nn
 
-_FILE = "latency_table.json"
 _WORTH_MEASURING = 0.01
 """Share of the work that halving a group must save to be measured at all; below, its time is estimated."""
 _WORTH_TWO = 0.03
@@ -126,16 +125,23 @@ def candidates(extents: Extents, widths: Mapping[str, Sequence[int]]) -> list[tu
 
 
 def read_table(
-    context: StageContext, template: OnnxModel, cut: Cut, wanted: Sequence[tuple[str, int]], margin: float
+    context: StageContext,
+    template: OnnxModel,
+    cut: Cut,
+    wanted: Sequence[tuple[str, int]],
+    margin: float,
+    *,
+    file: str = "latency_table.json",
 ) -> LatencyTable:
     """Measures ``wanted`` against the full model; takes what an earlier run of the very same question left behind.
 
     Args:
         template: the full module's ONNX form.
         margin: see :meth:`LatencyTable.barred`.
+        file: in the stage's folder, for what is left behind.
     """
     key = _digest(context, wanted)
-    path = context.folder / _FILE
+    path = context.folder / file
     known = _read(path, key)
     if known is not None:
         return known

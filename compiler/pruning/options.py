@@ -27,6 +27,8 @@ class PruneOptions:
     """In how many rounds the goal is approached; each is measured."""
     floor: float = 0.1
     """Least share of a group's units that stays."""
+    blocks: bool = True
+    """Whether whole residual blocks may be left out where that harms less than narrowing for the same gain."""
     compensate: bool = True
     """Whether what the removed channels carried is regressed on those that stay, and added to the next layer."""
     samples: int = 256
@@ -37,7 +39,8 @@ class PruneOptions:
     margin: float = 0.03
     """How much slower than a wider one a width must measure before it is called slower."""
     widths: tuple[str, ...] = ()
-    """``GROUP=UNITS`` repeats a plan without measuring; ``GROUP=48,32`` repeats its rounds, the widths after each."""
+    """``GROUP=UNITS`` repeats a plan without measuring; ``GROUP=48,32`` repeats its rounds, the widths after each. Of a
+    block, 0 units leave it out."""
 
     def __post_init__(self) -> None:
         if self.goal:
@@ -107,8 +110,8 @@ def parse_widths(lines: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
         if not equals or not name or not all(count.strip().isdecimal() for count in counts):
             raise ValueError(f"widths: '{line:.100}' is not of the form GROUP=UNITS or GROUP=UNITS,UNITS")
         rounds = tuple(int(count) for count in counts)
-        if min(rounds) < 1 or any(after > before for before, after in pairwise(rounds)):
-            raise ValueError(f"widths: '{line:.100}' must fall, and end at 1 or more")
+        if any(after > before for before, after in pairwise(rounds)):
+            raise ValueError(f"widths: '{line:.100}' must fall")
         found[name.strip()] = rounds
     return found
 

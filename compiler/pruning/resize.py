@@ -29,7 +29,7 @@ def resized(template: OnnxModel, before: Mapping[str, Array], after: Mapping[str
         template: the ONNX form of the module whose tensors ``before`` are, by the module's names.
     """
     changed = {name for name, tensor in after.items() if name not in before or tensor.shape != before[name].shape}
-    if changed - before.keys():
+    if changed - before.keys() or before.keys() - after.keys():
         return None
     model = template.copy()
     graph = model.ir.graph

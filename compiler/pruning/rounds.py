@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from edgewright.compiler.pruning.allocate import Curve, allowed_widths
-from edgewright.compiler.pruning.answers import Batches
+from edgewright.compiler.pruning.answers import Batches, answers_of, output_error
 from edgewright.compiler.pruning.batchnorm import realign
+from edgewright.compiler.pruning.blocks import Block, block_damage, without
 from edgewright.compiler.pruning.compensate import MAX_CHANNELS, Moments, collect, consumers
 from edgewright.compiler.pruning.cutting import channels_of
 from edgewright.compiler.pruning.importance import Method, scores, without_batch_norm
@@ -108,11 +110,38 @@ def left_out(state: Narrowing, options: PruneOptions) -> list[tuple[str, str]]:
 
 def next_round(state: Narrowing, targets: Mapping[str, int], recipe: Recipe) -> Narrowing:
     """``state`` with its groups at the widths ``targets``; what damage is known of untouched groups is kept."""
-    module = state.cut(targets)
-    realign(module, state.module, state.kept_channels(targets), recipe.batches)
+    module = _realigned(state.cut(targets), state, state.kept_channels(targets), recipe)
     after = begin(module, recipe)
     same = {name: known for name, known in state.damage.items() if targets.get(name) == state.widths.get(name)}
     return Narrowing(after.module, after.structure, after.order, after.moments, same)
+
+
+def without_block(state: Narrowing, block: Block, recipe: Recipe) -> Narrowing:
+    """``state`` without ``block``; what damage is known of groups that are left is kept."""
+    module = _realigned(without(state.module, block), state, {}, recipe)
+    after = begin(module, recipe)
+    left = after.widths
+    same = {name: known for name, known in state.damage.items() if left.get(name) == state.widths.get(name)}
+    return Narrowing(after.module, after.structure, after.order, after.moments, same)
+
+
+def damage_of_blocks(state: Narrowing, blocks: Sequence[Block], recipe: Recipe, macs: int) -> dict[str, float]:
+    """By path, what leaving out each of ``blocks`` alone does to the answers of ``state``; see ``block_damage``.
+
+    Args:
+        macs: as of :func:`with_damage`.
+    """
+    return block_damage(state.module, blocks, _affordable(recipe, len(blocks), macs))
+
+
+def damage_of_widths(state: Narrowing, targets: Mapping[str, int], recipe: Recipe, macs: int) -> float:
+    """What cutting to all of ``targets`` at once does to the answers, which is mostly more than the sum over groups.
+
+    Args:
+        macs: as of :func:`with_damage`.
+    """
+    batches = _affordable(recipe, 1, macs)
+    return output_error(answers_of(state.module, batches), answers_of(state.cut(targets), batches))
 
 
 def steps_of(state: Narrowing, units: Mapping[str, int], recipe: Recipe) -> dict[str, tuple[int, ...]]:
@@ -145,7 +174,7 @@ def with_damage(
     if not runs:
         found: dict[str, tuple[float, ...]] = dict.fromkeys(missing, (0.0,))
     else:
-        batches = _first_rows(recipe.judged, max(_FEWEST_ROWS, int(_SENSITIVITY_MACS / (runs * max(macs, 1)))))
+        batches = _affordable(recipe, runs, macs)
         found = damages(
             state.module,
             state.structure,
@@ -169,6 +198,20 @@ def curves_of(
         at = np.interp([-width for width in allowed], [-width for width in known], damage)
         found.append(Curve(name, tuple(allowed), tuple(at.tolist()), barred.get(name, frozenset())))
     return found
+
+
+def _realigned(module: nn.Module, state: Narrowing, kept: Mapping[str, Sequence[int]], recipe: Recipe) -> nn.Module:
+    """``module``, which was made from that of ``state``, with new statistics where it answers better with them."""
+    aligned = copy.deepcopy(module)
+    if not realign(aligned, state.module, kept, recipe.batches):
+        return module
+    wanted = answers_of(state.module, recipe.judged)
+    with_new, with_old = (output_error(wanted, answers_of(one, recipe.judged)) for one in (aligned, module))
+    return aligned if with_new < with_old else module
+
+
+def _affordable(recipe: Recipe, runs: int, macs: int) -> Batches:
+    return _first_rows(recipe.judged, max(_FEWEST_ROWS, int(_SENSITIVITY_MACS / (max(runs, 1) * max(macs, 1)))))
 
 
 def _first_rows(batches: Batches, rows: int) -> Batches:

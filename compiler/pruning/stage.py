@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from edgewright.compiler.pass_base import Note
-from edgewright.compiler.pruning.allocate import allocate
+from edgewright.compiler.pruning.allocate import Allocation, allocate
 from edgewright.compiler.pruning.answers import BATCH_ROWS, Batches, answers_of, batches_of, output_error
+from edgewright.compiler.pruning.blocks import find_blocks
+from edgewright.compiler.pruning.depth import block_to_leave_out, time_blocks
 from edgewright.compiler.pruning.extents import read_extents
 from edgewright.compiler.pruning.goals import Limits, limits_of
 from edgewright.compiler.pruning.latency_table import LatencyTable, candidates, read_table
@@ -20,23 +23,21 @@ from edgewright.compiler.pruning.rounds import (
     next_round,
     steps_of,
     with_damage,
+    without_block,
 )
-from edgewright.compiler.pruning.search import MOST_UNDONE, Search, met, shortfall, times_text, widths_so_far
+from edgewright.compiler.pruning.search import MOST_UNDONE, Search, met, shortfall, widths_so_far
+from edgewright.compiler.pruning.taking import take
 from edgewright.compiler.site import Absent, Goal
 from edgewright.compiler.torch_stage.context import Progress, StageContext, StoppedError
 from edgewright.compiler.torch_stage.request import StageResult
 from edgewright.compiler.torch_stage.state import save_state
 from edgewright.core.errors import UsageError
-from edgewright.core.model import OnnxModel
 
 _MORE_ROUNDS = 4
 """Rounds beyond those asked for, where predictions fell short of what was measured."""
 _SPARED, _FAR = 0.3, 0.5
 """Share of the time that narrowing could gain which is left where the goal is far out of reach anyway (by so much of
 it, and less where it is nearer): the last of it costs the most accuracy."""
-_OVERSHOT = 0.9
-"""Share of the limit below which a round cut away more than was asked for."""
-_MOST_OVERSHOT = 2
 
 
 def prune(context: StageContext) -> StageResult:
@@ -58,14 +59,16 @@ def prune(context: StageContext) -> StageResult:
     state = begin(context.module, recipe)
     skipped = (*state.structure.refused, *left_out(state, options))
     notes = [Note("skipped", path, reason) for path, reason in skipped]
-    if not state.structure.groups:
+    blocks = find_blocks(context.module, batches, keep) if options.blocks or options.widths else ()
+    if not state.structure.groups and not blocks:
         what = notes[0].text if notes else "it has no convolution or linear layer between others"
         where = f"'{notes[0].subject:.100}': " if notes and notes[0].subject else ""
         return StageResult(0, (*notes, Note("warning", "", f"nothing of this model can be pruned: {where}{what}")))
     first = context.example_inputs[0]
     plans = {group.name: state.structure.plans[group.name] for group in state.structure.groups}
-    extents = read_extents(context.module, context.example_inputs, plans, first.shape[0] if first.dim() else 1)
-    search = Search(context, recipe, extents, state, notes=notes)
+    rows = first.shape[0] if first.dim() else 1
+    extents = read_extents(context.module, context.example_inputs, plans, rows, [block.path for block in blocks])
+    search = Search(context, recipe, extents, state, {block.path: block for block in blocks}, notes=notes)
     if options.widths:
         _repeat(search, parse_widths(options.widths))
     else:
@@ -95,11 +98,19 @@ def _repeat(search: Search, plan: Mapping[str, tuple[int, ...]]) -> None:
     if unknown := sorted(plan.keys() - search.extents.units.keys()):
         known = ", ".join(search.extents.units)
         raise UsageError(f"widths: '{unknown[0]:.100}' is no group of this model", f"Its groups: {known:.2000}.")
+    if whole := [name for name, rounds in plan.items() if name not in search.blocks and rounds[-1] < 1]:
+        raise UsageError(f"widths: nothing would be left of '{whole[0]:.100}'", "Only whole blocks can be at 0.")
     for number in range(max(len(rounds) for rounds in plan.values())):
+        targets = {name: rounds[min(number, len(rounds) - 1)] for name, rounds in plan.items()}
+        for path, block in search.blocks.items():
+            if targets.get(path) == 0 and widths_so_far(search).get(path) != 0:
+                search.state = without_block(search.state, block, search.recipe)
+                search.rounds.append({**widths_so_far(search), path: 0})
         now = search.state.widths
-        targets = {name: min(now[name], rounds[min(number, len(rounds) - 1)]) for name, rounds in plan.items()}
-        search.rounds.append({**now, **targets})
-        search.state = next_round(search.state, {**now, **targets}, search.recipe)
+        narrower = {name: min(now[name], width) for name, width in targets.items() if name in now}
+        if any(width < now[name] for name, width in narrower.items()):
+            search.state = next_round(search.state, {**now, **narrower}, search.recipe)
+            search.rounds.append({**widths_so_far(search), **narrower})
 
 
 def _pursue(search: Search, goal: Goal) -> None:
@@ -120,7 +131,7 @@ def _pursue(search: Search, goal: Goal) -> None:
         for name, widths in steps_of(search.state, search.extents.units, search.recipe).items()
         if widths
     }
-    narrowest = max(cost(least).values())
+    narrowest = max(cost(least).values()) * search.without_blocks(limits)
     if narrowest > 1:
         factor = narrowest + (start - narrowest) * _SPARED * min(1.0, (narrowest - 1) / _FAR)
         limits, start = limits.relaxed(factor), start / factor
@@ -130,12 +141,14 @@ def _pursue(search: Search, goal: Goal) -> None:
         if search.context.stopping():
             raise StoppedError
         aim = start ** (1 - min(number / steps, 1.0))
-        widths = _decide(search, limits, aim, number / (steps + 1))
-        if widths == search.state.widths:
-            if aim <= 1:
-                break
-            continue
-        _take(search, limits, widths, number)
+        chosen = _decide(search, limits, aim, number / (steps + 1))
+        while block := block_to_leave_out(search, limits, aim, chosen):
+            take(search, limits, without_block(search.state, block, search.recipe), {block.path: 0}, number)
+            chosen = _decide(search, limits, aim, number / (steps + 1))
+        if chosen.widths != search.state.widths:
+            take(search, limits, next_round(search.state, chosen.widths, search.recipe), chosen.widths, number)
+        elif aim <= 1:
+            break
         if met(search, limits) or search.undone > MOST_UNDONE:
             break
     if not met(search, stated):
@@ -163,6 +176,8 @@ def _prepare(search: Search, goal: Goal) -> Limits | None:
     search.noise = max(table.noise, margin / 2)
     search.models, search.barred = table.models(search.extents, margin), table.barred(margin)
     search.timings.append({"table": table.to_json()})
+    if in_latency:
+        time_blocks(search)
     _note_table(search, table, steps, in_latency=in_latency)
     limits = limits_of(goal, search.extents, table.full_ms)
     if limits is None:
@@ -180,8 +195,8 @@ def _note_table(search: Search, table: LatencyTable, steps: Mapping[str, tuple[i
         search.notes.append(Note("skipped", rest[0], text))
 
 
-def _decide(search: Search, limits: Limits, aim: float, done: float) -> dict[str, int]:
-    """The widths of the next round."""
+def _decide(search: Search, limits: Limits, aim: float, done: float) -> Allocation:
+    """The widths of the next round, and what they are thought to come to."""
     steps = steps_of(search.state, search.extents.units, search.recipe)
 
     def progress(share: float, name: str) -> None:
@@ -194,72 +209,7 @@ def _decide(search: Search, limits: Limits, aim: float, done: float) -> dict[str
     cost = limits.costs(search.models)
     fixed = widths_so_far(search)
     chosen = allocate(curves, lambda widths: cost({**fixed, **widths}), aim)
-    return {**others, **chosen.widths}
-
-
-def _take(search: Search, limits: Limits, widths: Mapping[str, int], number: int) -> None:
-    """Cuts to ``widths`` and times what came of it.
-
-    A round that is slower than the one before is undone, and so is one that goes far beyond the goal: what its time
-    says of the predictions is kept, and the next round is more modest.
-    """
-    after = next_round(search.state, widths, search.recipe)
-    taken = {**widths_so_far(search), **{name: width for name, width in widths.items() if name in search.extents.units}}
-    if search.template is not None:
-        model = search.context.export(after.module)
-        latency, slower = _timed(search, model)
-        if slower:  # a disturbance is not a slow width
-            latency, slower = _timed(search, model)
-        for target in search.models.keys() & latency.keys():
-            noise = search.noise * search.full_ms[target]
-            search.models[target] = search.models[target].corrected(taken, latency[target], noise)
-        beyond = limits.timed(latency)
-        modest = search.overshot < _MOST_OVERSHOT and bool(beyond) and max(beyond.values()) < _OVERSHOT
-        word = "slower" if slower else "further than the goal" if modest else ""
-        search.timings.append({"round": number, "ms": latency, "undone": word})
-        if slower:
-            _undo(search, widths, slower)
-            return
-        if modest:
-            search.overshot += 1
-            return
-        search.latest_ms, search.latest = latency, model
-    search.state = after
-    search.rounds.append(taken)
-    share = search.extents.macs(taken) / max(search.extents.macs({}), 1)
-    search.context.log(f"round {number}: {share:.0%} of the multiplications are left{times_text(search)}")
-
-
-def _timed(search: Search, model: OnnxModel) -> tuple[dict[str, float], str]:
-    """Milliseconds by target on the scale of ``full_ms``, and the first target that is slower than before, if any.
-
-    The original, the round before and this one are timed in one call, and only times of one call are compared.
-    """
-    template, latest = search.template, search.latest
-    assert template is not None
-    assert latest is not None
-    assert not isinstance(search.context.measure, Absent)
-    ahead = [template] if latest is template else [template, latest]
-    *others, row = search.context.measure([*ahead, model])
-    reference, before = others[0], others[-1]
-    latency = {
-        target: row[target] / reference[target] * full
-        for target, full in search.full_ms.items()
-        if target in row and target in reference
-    }
-    limit = 1 + search.recipe.options.margin
-    slower = [name for name in search.full_ms if name not in latency or row[name] > before.get(name, row[name]) * limit]
-    return latency, slower[0] if slower else ""
-
-
-def _undo(search: Search, widths: Mapping[str, int], target: str) -> None:
-    search.undone += 1
-    now = search.state.widths
-    tried = {name: width for name, width in widths.items() if width < now.get(name, width)}
-    for name, width in tried.items():
-        search.barred[name] = search.barred.get(name, frozenset()) | {width}
-    text = f"{format_widths({name: (width,) for name, width in tried.items()})} measured slower on {target}: undone"
-    search.notes.append(Note("skipped", next(iter(tried), ""), text))
+    return replace(chosen, widths={**others, **chosen.widths})
 
 
 def _conclude(search: Search, seconds: float) -> StageResult:
@@ -278,9 +228,9 @@ def _conclude(search: Search, seconds: float) -> StageResult:
     damage = output_error(
         answers_of(context.fresh(), search.recipe.judged), answers_of(state.module, search.recipe.judged)
     )
-    search.notes += [Note("did", name, f"{extents.units[name]} -> {width} units") for name, width in narrowed.items()]
+    search.notes += [Note("did", name, _what_became(search, name, width)) for name, width in narrowed.items()]
     parameters = sum(value.numel() for value in state.module.parameters())
-    plan = {name: [one.get(name, final[name]) for one in search.rounds] for name in narrowed}
+    plan = {name: [one.get(name, extents.units[name]) for one in search.rounds] for name in narrowed}
     figures = {
         "widths": list(format_widths(plan)),
         "units": {name: [extents.units[name], width] for name, width in narrowed.items()},
@@ -291,3 +241,7 @@ def _conclude(search: Search, seconds: float) -> StageResult:
     }
     size = sum(value.numel() * value.element_size() for value in state.module.parameters())
     return StageResult(len(narrowed), tuple(search.notes), parameters, size, figures, timings)
+
+
+def _what_became(search: Search, name: str, width: int) -> str:
+    return "left out whole" if name in search.blocks else f"{search.extents.units[name]} -> {width} units"

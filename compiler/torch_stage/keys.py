@@ -50,7 +50,7 @@ def stage_key(stage: str, model: TorchSource, options: object, site: Site, extra
 def folder_digest(folder: Path) -> str:
     """SHA-256 in hex of the state in ``folder``: its tensors, attributes and grids."""
     hasher = hashlib.sha256()
-    for name in ("attributes.json", "weights.pt", "grids.json"):
+    for name in ("left_out.json", "attributes.json", "weights.pt", "grids.json"):
         path = folder / name
         if path.exists():
             hasher.update(f"{name}\0".encode())

@@ -1,7 +1,9 @@
-"""What a stage leaves behind of a module: its tensors, and the integer attributes that changed with their shapes.
+"""What a stage leaves behind of a module: its tensors, the integer attributes that changed with their shapes, and which
+of its blocks were left out.
 
 No code and no pickle: the module's class comes from the user's source, every time. A module is brought to a state by
-running its factory, setting the attributes, and putting the tensors in place, whatever shape they have.
+running its factory, taking blocks out, setting the attributes, and putting the tensors in place, whatever shape they
+have.
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgewright.compiler.torch_stage.leaving_out import leave_out, left_out
 from edgewright.core.errors import BadInputError
 
 if TYPE_CHECKING:
     import torch
 
 _ATTRIBUTES = "attributes.json"
+_LEFT_OUT = "left_out.json"
 _TENSORS = "weights.pt"
 GRIDS = "grids.json"
 """Activation grids that quantisation-aware training found: {tensor of the ONNX form: [scale, zero point, dtype]}. Under
@@ -28,6 +32,7 @@ def save_state(folder: Path, module: torch.nn.Module, original: torch.nn.Module)
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / _LEFT_OUT).write_text(json.dumps(left_out(module), sort_keys=True))
     (folder / _ATTRIBUTES).write_text(json.dumps(changed_attributes(original, module), sort_keys=True))
     partial = folder / f"{_TENSORS}.partial"
     torch.save({name: value.detach().cpu() for name, value in module.state_dict().items()}, partial)
@@ -43,12 +48,15 @@ def load_state(folder: Path, module: torch.nn.Module) -> None:
     import torch
 
     attributes = json.loads((folder / _ATTRIBUTES).read_text())
+    gone = json.loads((folder / _LEFT_OUT).read_text())
     tensors = torch.load(folder / _TENSORS, weights_only=True, map_location="cpu")
     known = dict(module.named_modules())
-    if unknown := [name for name in attributes if name not in known]:
+    if unknown := [name for name in (*gone, *attributes) if name not in known]:
         raise BadInputError(
             f"the model's source has changed: it makes no module '{unknown[0]:.100}' any more", "Start afresh."
         )
+    leave_out(module, gone)
+    known = dict(module.named_modules())
     for name, changes in attributes.items():
         for key, value in changes.items():
             old = getattr(known[name], key)

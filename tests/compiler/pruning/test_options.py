@@ -44,7 +44,7 @@ def test_what_is_no_goal_is_named(text: str) -> None:
         ({"samples": 0}, "samples"),
         ({"margin": 0.5}, "margin"),
         ({"undercut": 0.5}, "undercut"),
-        ({"widths": ("a=0",)}, "widths"),
+        ({"widths": ("a=-1",)}, "widths"),
         ({"widths": ("a=8,16",)}, "widths"),
         ({"widths": ("a",)}, "widths"),
         ({"widths": ("=4",)}, "widths"),
