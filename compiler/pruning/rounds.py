@@ -110,7 +110,7 @@ def left_out(state: Narrowing, options: PruneOptions) -> list[tuple[str, str]]:
 
 def next_round(state: Narrowing, targets: Mapping[str, int], recipe: Recipe) -> Narrowing:
     """``state`` with its groups at the widths ``targets``; what damage is known of untouched groups is kept."""
-    module = _realigned(state.cut(targets), state, state.kept_channels(targets), recipe)
+    module = _realigned(_cut(state, targets, recipe), state, state.kept_channels(targets), recipe)
     after = begin(module, recipe)
     same = {name: known for name, known in state.damage.items() if targets.get(name) == state.widths.get(name)}
     return Narrowing(after.module, after.structure, after.order, after.moments, same)
@@ -141,7 +141,7 @@ def damage_of_widths(state: Narrowing, targets: Mapping[str, int], recipe: Recip
         macs: as of :func:`with_damage`.
     """
     batches = _affordable(recipe, 1, macs)
-    return output_error(answers_of(state.module, batches), answers_of(state.cut(targets), batches))
+    return output_error(answers_of(state.module, batches), answers_of(_cut(state, targets, recipe), batches))
 
 
 def steps_of(state: Narrowing, units: Mapping[str, int], recipe: Recipe) -> dict[str, tuple[int, ...]]:
@@ -198,6 +198,16 @@ def curves_of(
         at = np.interp([-width for width in allowed], [-width for width in known], damage)
         found.append(Curve(name, tuple(allowed), tuple(at.tolist()), barred.get(name, frozenset())))
     return found
+
+
+def _cut(state: Narrowing, targets: Mapping[str, int], recipe: Recipe) -> nn.Module:
+    """The module at the widths ``targets``, made up for where it answers better so."""
+    if state.moments is None:
+        return state.cut(targets)
+    wanted = answers_of(state.module, recipe.judged)
+    made_up, plain = state.cut(targets), state.cut(targets, made_up=False)
+    with_it, without_it = (output_error(wanted, answers_of(one, recipe.judged)) for one in (made_up, plain))
+    return made_up if with_it <= without_it else plain
 
 
 def _realigned(module: nn.Module, state: Narrowing, kept: Mapping[str, Sequence[int]], recipe: Recipe) -> nn.Module:

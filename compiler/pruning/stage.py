@@ -78,11 +78,18 @@ def prune(context: StageContext) -> StageResult:
 
 
 def _data(context: StageContext, samples: int) -> tuple[Batches, Batches]:
-    """What cuts are made up for from, and what their damage is seen on: training samples and calibration samples where
-    there are both, else two halves of what there is, where that is enough."""
-    train, calibration = context.train, context.calibration
+    """What cuts are made up for from, and what their damage is seen on.
+
+    The first are training samples, or those of calibration. The second are those that choices are made on, for they
+    have nothing to do with the first; else those of calibration, or two halves of what there is, where that is enough.
+    """
+    train, calibration, select = context.train, context.calibration, context.select
     if isinstance(train, Absent) and isinstance(calibration, Absent):
         raise UsageError("pruning has no data to see by what a cut does", "Give --data: inputs, no labels are needed.")
+    if not isinstance(select, Absent):
+        data = calibration if isinstance(train, Absent) else train
+        assert not isinstance(data, Absent)
+        return batches_of(data, context.inputs, samples), batches_of(select, context.inputs, samples)
     if isinstance(train, Absent) or isinstance(calibration, Absent):
         data = calibration if isinstance(train, Absent) else train
         assert not isinstance(data, Absent)

@@ -227,3 +227,6 @@ def test_damage_is_seen_on_other_samples_than_cuts_are_made_up_for_from(tmp_path
     made_up, seen = _data(replace(context, train=others), 64)
     apart = torch.cat([batch[0] for batch in made_up]) - torch.cat([batch[0] for batch in seen])
     assert torch.allclose(apart, torch.ones(())), "of two sets, each serves one end"
+    made_up, seen = _data(replace(context, select=others), 64)
+    apart = torch.cat([batch[0] for batch in seen]) - torch.cat([batch[0] for batch in made_up])
+    assert torch.allclose(apart, torch.ones(())), "samples that choices are made on have nothing to do with a cut's"
