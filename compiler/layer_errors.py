@@ -29,7 +29,7 @@ class LayerError:
 
 
 @dataclass
-class _Sums:
+class ErrorSums:
     """What is kept of one layer while samples pass."""
 
     difference: float = 0.0
@@ -38,6 +38,7 @@ class _Sums:
     squared_value: float = 0.0
 
     def add(self, compiled: Array, reference: Array) -> None:
+        """Takes one sample's tensor and what it should have been."""
         have, want = compiled.astype(np.float64), reference.astype(np.float64)
         finite = np.isfinite(want)
         if have.shape != want.shape or not np.array_equal(finite, np.isfinite(have)):
@@ -53,6 +54,7 @@ class _Sums:
         self.squared_value += float(np.sum(want * want))
 
     def error(self) -> LayerError:
+        """Over all that was added."""
         if self.squared_difference == 0.0:
             return LayerError(0.0, 0.0)
         noise = math.sqrt(self.squared_difference / self.squared_value) if self.squared_value else math.inf
@@ -77,7 +79,7 @@ def layer_errors(
     found: dict[str, LayerError] = {}
     for start in range(0, len(pairs), _LAYERS_PER_RUN):
         part = pairs[start : start + _LAYERS_PER_RUN]
-        sums = [_Sums() for _ in part]
+        sums = [ErrorSums() for _ in part]
         tensors, twins = list(dict.fromkeys(one[1] for one in part)), list(dict.fromkeys(one[2] for one in part))
         answers = zip(run(exposed(model, tensors), feeds), run(exposed(twin, twins), feeds), strict=True)
         for ours, theirs in answers:

@@ -24,7 +24,7 @@ _LOST = 4.0
 
 
 def batches_of(arrays: Arrays, inputs: Sequence[TensorSpec], samples: int, rows: int = BATCH_ROWS) -> Batches:
-    """At most ``samples`` samples, spread over all of ``arrays``, in batches of ``rows``, all as large as the first.
+    """At most ``samples`` samples in batches of ``rows``, all as large as the first, each spread over all of ``arrays``.
 
     A model of a fixed batch size gets one sample, which has as many rows, at a time.
     """
@@ -34,8 +34,9 @@ def batches_of(arrays: Arrays, inputs: Sequence[TensorSpec], samples: int, rows:
     chosen = np.linspace(0, len(arrays) - 1, count).round().astype(int).tolist()
     size = 1 if arrays.rows else min(rows, count)
     batches: Batches = []
-    for start in range(0, count - size + 1, size):
-        feeds = arrays.batch(chosen[start : start + size])
+    number = count // size
+    for place in range(number):  # neighbours are often alike, and a first batch may be all that is looked at
+        feeds = arrays.batch(chosen[place : number * size : number])
         batches.append(tuple(torch.from_numpy(np.array(feeds[spec.name])) for spec in inputs))
     return batches
 

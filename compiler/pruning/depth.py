@@ -6,6 +6,7 @@ from edgewright.compiler.pass_base import Note
 from edgewright.compiler.pruning.allocate import NO_DAMAGE, Allocation, overall
 from edgewright.compiler.pruning.blocks import Block, without
 from edgewright.compiler.pruning.goals import Limits
+from edgewright.compiler.pruning.latency_model import VARIABLE, believed
 from edgewright.compiler.pruning.latency_table import read_table
 from edgewright.compiler.pruning.rounds import damage_of_blocks, damage_of_widths
 from edgewright.compiler.pruning.search import Search, widths_so_far
@@ -16,7 +17,7 @@ _FILE = "block_table.json"
 
 
 def time_blocks(search: Search) -> None:
-    """Times the model without each of its blocks; those that save nothing that stands out are not left out."""
+    """Times the model without each of its blocks; those that save nothing are not left out."""
     context, extents = search.context, search.extents
     macs = extents.macs({})
     damage = damage_of_blocks(search.state, tuple(search.blocks.values()), search.recipe, macs)
@@ -34,14 +35,15 @@ def time_blocks(search: Search) -> None:
     )
     search.timings.append({"blocks": table.to_json()})
     for entry in table.entries:
+        expected = VARIABLE * (1 - extents.macs({entry.group: 0}) / max(macs, 1))
+        # Sessions differ: shares of the time of the whole model are what can be carried over.
         saved = {
-            # Sessions differ: shares of the time of the whole model are what can be carried over.
-            target: (1 - ms / table.full_ms[target]) * search.full_ms[target]
+            target: believed(1 - ms / table.full_ms[target], expected, max(search.noise, table.noise))
             for target, ms in entry.ms.items()
             if target in search.full_ms and target in table.full_ms
         }
-        if saved and min(saved[target] / search.full_ms[target] for target in saved) > search.noise:
-            search.saves_ms[entry.group] = saved
+        if saved and min(saved.values()) > 0:
+            search.saves_ms[entry.group] = {target: share * search.full_ms[target] for target, share in saved.items()}
         else:
             search.notes.append(Note("skipped", entry.group, "leaving it out measured no faster: it stays"))
 

@@ -18,7 +18,7 @@ from edgewright.compiler.pruning.extents import Extents, Widths
 
 _ELEMENT_WORK = 8.0
 """Multiply-accumulates that take as long as writing one element; a first guess, which measurement corrects."""
-_VARIABLE = 0.9
+VARIABLE = 0.9
 """Share of a model's time that its layers are thought to take before anything is measured; the rest is fixed."""
 _ROUNDS = 60
 _STEP = 0.3
@@ -63,8 +63,8 @@ class LatencyModel:
         saving = self._saving(widths)
         if saving <= 0:
             return self
-        believed = _believed(self.full_ms - measured_ms, self.trust * saving, noise_ms)
-        return replace(self, trust=float(np.clip(believed / saving, 0.05, 10.0)))
+        gained = believed(self.full_ms - measured_ms, self.trust * saving, noise_ms)
+        return replace(self, trust=float(np.clip(gained / saving, 0.05, 10.0)))
 
     def shifted(self, widths: Widths, measured_ms: float) -> LatencyModel:
         """The model that predicts ``measured_ms`` at ``widths`` because something is gone that no width tells of."""
@@ -104,9 +104,9 @@ def fit_latency(
     """
     parts = parts_of(extents)
     all_work = sum(one.macs for one in extents.parameters) + _ELEMENT_WORK * sum(extents.elements.values())
-    times = np.array([_VARIABLE * full_ms * part.work / max(all_work, 1.0) for part in parts])
+    times = np.array([VARIABLE * full_ms * part.work / max(all_work, 1.0) for part in parts])
     savings = {
-        key: _believed(
+        key: believed(
             full_ms - ms, _saved_alone(parts, times, key[0], key[1] / extents.units[key[0]]), noise * full_ms
         )
         for key, ms in sorted(measured_ms.items())
@@ -120,7 +120,7 @@ def _saved_alone(parts: tuple[Part, ...], times: np.ndarray, group: str, ratio: 
     return float(sum(time * (1 - part.share({group: ratio})) for part, time in zip(parts, times, strict=True)))
 
 
-def _believed(saved_ms: float, expected_ms: float, noise_ms: float) -> float:
+def believed(saved_ms: float, expected_ms: float, noise_ms: float) -> float:
     """Between what was measured and what was expected: the first as far as either stands out from the noise."""
     signal = max(abs(saved_ms), expected_ms)
     weight = signal**2 / max(signal**2 + noise_ms**2, 1e-30)

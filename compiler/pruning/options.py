@@ -9,6 +9,7 @@ from itertools import pairwise
 from edgewright.compiler.site import Goal
 from edgewright.core.units import parse_bytes, parse_latency, parse_share
 
+CUTS = ("both", "channels", "blocks")
 IMPORTANCES = ("activation", "magnitude", "bn", "taylor")
 
 
@@ -27,8 +28,9 @@ class PruneOptions:
     """In how many rounds the goal is approached; each is measured."""
     floor: float = 0.1
     """Least share of a group's units that stays."""
-    blocks: bool = True
-    """Whether whole residual blocks may be left out where that harms less than narrowing for the same gain."""
+    cuts: str = "both"
+    """``channels`` (heads and hidden units among them), whole residual ``blocks``, or ``both``: what harms less for the
+    same gain. Where data is scarce ``blocks`` are safer: what narrowing harms is made up for, and judged, on data."""
     compensate: bool = True
     """Whether what the removed channels carried is regressed on those that stay, and added to the next layer."""
     samples: int = 256
@@ -47,6 +49,8 @@ class PruneOptions:
             parse_goal(self.goal)
         if self.importance not in IMPORTANCES:
             raise ValueError(f"importance: '{self.importance:.100}' is none of {', '.join(IMPORTANCES)}")
+        if self.cuts not in CUTS:
+            raise ValueError(f"cuts: '{self.cuts:.100}' is none of {', '.join(CUTS)}")
         if not 1 <= self.steps <= 100:
             raise ValueError(f"steps: {self.steps} is not between 1 and 100")
         if not 0 < self.floor <= 1:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _SENSITIVITY_MACS = 2e11
 """Multiply-accumulates that measuring damage may take in one round: some 10 s on one core."""
+_BLOCKS_MACS = 1e12
+"""The same of blocks, which are fewer and matter more."""
 _FEWEST_ROWS = 8
 
 
@@ -86,6 +88,8 @@ class Narrowing:
 
 def begin(module: nn.Module, recipe: Recipe, structure: Structure | None = None) -> Narrowing:
     """Looks at ``module``: what can be cut, in which order, and what its layers read."""
+    if recipe.options.cuts == "blocks" and not recipe.options.widths:
+        return Narrowing(module, Structure((), ()), {}, None)
     found = structure or find_structure(module, recipe.example_inputs, keep=recipe.keep, multiple=recipe.multiple)
     importance = cast("Method", recipe.options.importance)
     order = order_of(scores(module, recipe.example_inputs, found, recipe.batches, importance))
@@ -131,7 +135,7 @@ def damage_of_blocks(state: Narrowing, blocks: Sequence[Block], recipe: Recipe, 
     Args:
         macs: as of :func:`with_damage`.
     """
-    return block_damage(state.module, blocks, _affordable(recipe, len(blocks), macs))
+    return block_damage(state.module, blocks, _affordable(recipe, len(blocks), macs, _BLOCKS_MACS))
 
 
 def damage_of_widths(state: Narrowing, targets: Mapping[str, int], recipe: Recipe, macs: int) -> float:
@@ -220,8 +224,8 @@ def _realigned(module: nn.Module, state: Narrowing, kept: Mapping[str, Sequence[
     return aligned if with_new < with_old else module
 
 
-def _affordable(recipe: Recipe, runs: int, macs: int) -> Batches:
-    return _first_rows(recipe.judged, max(_FEWEST_ROWS, int(_SENSITIVITY_MACS / (max(runs, 1) * max(macs, 1)))))
+def _affordable(recipe: Recipe, runs: int, macs: int, most: float = _SENSITIVITY_MACS) -> Batches:
+    return _first_rows(recipe.judged, max(_FEWEST_ROWS, int(most / (max(runs, 1) * max(macs, 1)))))
 
 
 def _first_rows(batches: Batches, rows: int) -> Batches:

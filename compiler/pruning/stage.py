@@ -59,7 +59,7 @@ def prune(context: StageContext) -> StageResult:
     state = begin(context.module, recipe)
     skipped = (*state.structure.refused, *left_out(state, options))
     notes = [Note("skipped", path, reason) for path, reason in skipped]
-    blocks = find_blocks(context.module, batches, keep) if options.blocks or options.widths else ()
+    blocks = find_blocks(context.module, batches, keep) if options.cuts != "channels" or options.widths else ()
     if not state.structure.groups and not blocks:
         what = notes[0].text if notes else "it has no convolution or linear layer between others"
         where = f"'{notes[0].subject:.100}': " if notes and notes[0].subject else ""

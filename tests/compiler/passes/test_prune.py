@@ -35,7 +35,7 @@ def test_wrong_options_are_refused_before_anything_starts() -> None:
 def test_options_are_written_down_as_they_are_read() -> None:
     options = PruneOptions(goal="latency=0.5x", widths=("a=8,4",))
     assert prune.Prune(options).options_json() == {
-        "goal": "latency=0.5x", "importance": "activation", "keep": [], "steps": 4, "floor": 0.1, "blocks": True,
+        "goal": "latency=0.5x", "importance": "activation", "keep": [], "steps": 4, "floor": 0.1, "cuts": "both",
         "compensate": True, "samples": 256, "undercut": 0.08, "margin": 0.03, "widths": ["a=8,4"],
     }  # fmt: skip
 

@@ -198,15 +198,25 @@ def test_a_state_without_a_block_comes_back(tmp_path: Path) -> None:
 
 
 def test_a_block_is_not_left_out_where_that_is_not_wanted(tmp_path: Path) -> None:
-    result = prune(context_for(tmp_path, PruneOptions(goal="latency=0.72x", blocks=False), make=stages))
+    result = prune(context_for(tmp_path, PruneOptions(goal="latency=0.72x", cuts="channels"), make=stages))
     assert not any(name.startswith("stage") and after == 0 for name, (_, after) in units(result).items())
+
+
+def test_blocks_alone_may_go(tmp_path: Path) -> None:
+    result = prune(context_for(tmp_path, PruneOptions(goal="latency=0.5x", cuts="blocks"), make=stages))
+    assert set(units(result)) <= {"stage.0", "stage.1", "stage.2"}
+    assert units(result)["stage.1"] == [1, 0]
+    assert len(units(result)) > 1
+    lines = tuple(str(one) for one in result.figures["widths"])  # type: ignore[attr-defined]
+    again = prune(context_for(tmp_path / "again", PruneOptions(cuts="blocks", widths=lines), make=stages))
+    assert again.figures == result.figures
 
 
 def test_a_block_that_saves_no_time_stays(tmp_path: Path) -> None:
     def quirk(shapes: object) -> float:
-        """Just as slow without it."""
+        """Slower without it."""
         assert isinstance(shapes, dict)
-        return 0.0 if "stage.1.one.weight" in shapes else 2 * 8 * 8 * 9 / 1000
+        return 0.0 if "stage.1.one.weight" in shapes else 4 * 8 * 8 * 9 / 1000
 
     options = PruneOptions(goal="latency=0.8x")
     result = prune(context_for(tmp_path, options, make=stages, measure=Clock(quirk=quirk)))

@@ -39,6 +39,7 @@ def test_what_is_no_goal_is_named(text: str) -> None:
     ("options", "field"),
     [
         ({"importance": "luck"}, "importance"),
+        ({"cuts": "all"}, "cuts"),
         ({"steps": 0}, "steps"),
         ({"floor": 0.0}, "floor"),
         ({"samples": 0}, "samples"),
