@@ -24,7 +24,7 @@ _LOST = 4.0
 
 
 def batches_of(arrays: Arrays, inputs: Sequence[TensorSpec], samples: int, rows: int = BATCH_ROWS) -> Batches:
-    """At most ``samples`` samples in batches of ``rows``, all as large as the first, each spread over all of ``arrays``.
+    """At most ``samples`` samples in batches of ``rows``, all of one size, each spread over all of ``arrays``.
 
     A model of a fixed batch size gets one sample, which has as many rows, at a time.
     """

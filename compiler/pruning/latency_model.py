@@ -106,9 +106,7 @@ def fit_latency(
     all_work = sum(one.macs for one in extents.parameters) + _ELEMENT_WORK * sum(extents.elements.values())
     times = np.array([VARIABLE * full_ms * part.work / max(all_work, 1.0) for part in parts])
     savings = {
-        key: believed(
-            full_ms - ms, _saved_alone(parts, times, key[0], key[1] / extents.units[key[0]]), noise * full_ms
-        )
+        key: believed(full_ms - ms, _saved_alone(parts, times, key[0], key[1] / extents.units[key[0]]), noise * full_ms)
         for key, ms in sorted(measured_ms.items())
     }
     times = _reconstructed(parts, times, savings, extents.units, full_ms)
