@@ -21,6 +21,7 @@ ABSENT_ON_A_DEVICE = (
 # Module (with what is below it) -> why it may need more than a device has installed.
 NEEDS_THE_COMPILE_EXTRA = {
     "edgewright.compiler": "it works on ONNX graphs throughout: onnx and onnx_ir are its vocabulary",
+    "edgewright.driver.blame": "runs the compiler's passes again",
     "edgewright.driver.chain": "runs the compiler's training stages",
     "edgewright.driver.compile": "runs the compiler",
     "edgewright.driver.conclude": "writes the compiler's journal",
