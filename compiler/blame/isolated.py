@@ -6,6 +6,7 @@ instead, which is fed with what the twin has there.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -100,28 +101,40 @@ class Twins:
             found.append(Answered(ours, {layer.name: theirs[layer.twin or ""] for layer in wanted}))
         return found
 
-    def effect(self, layer: Layer) -> LayerError:
-        """How far the twin's outputs move when ``layer`` alone answers as compiled.
+    def effects(self, wanted: Sequence[Layer]) -> dict[str, LayerError]:
+        """How far the twin's outputs move when one of ``wanted`` alone answers as compiled, by its name.
+
+        One behind which the twin cannot be run so is left out.
 
         Raises:
-            EngineError: when either model, or what of the twin is behind the layer, cannot be run.
+            EngineError: when one of the two models cannot be run.
         """
+        if not wanted:
+            return {}
+        later = {layer.name: behind(self.twin, [layer.twin or ""]) for layer in wanted}
+        read = dict.fromkeys(name for nodes in later.values() for name in _read_by(self.twin, nodes))
+        answers = self.answers(wanted)
+        references = list(self.run(exposed(self.twin, list(read)), self.feeds))
+        found = {}
+        for layer in wanted:
+            with contextlib.suppress(EngineError):
+                found[layer.name] = self._effect(layer, later[layer.name], answers, references)
+        return found
+
+    def _effect(
+        self, layer: Layer, later: set[int], answers: Sequence[Answered], references: Sequence[Outputs]
+    ) -> LayerError:
         assert layer.twin is not None
-        twin = self.twin
-        later = behind(twin, [layer.twin])
-        returned = [spec.name for spec in twin.outputs]
+        total, tensors = ErrorSums(), []
+        returned = [spec.name for spec in self.twin.outputs]
         wanted = [name for name in returned if name != layer.twin]
-        names = [name for name in _read_by(twin, later) if name != layer.twin]
-        references = list(self.run(exposed(twin, names), self.feeds))
-        total = ErrorSums()
-        tensors = []
-        for feed, theirs, answered in zip(self.feeds, references, self.answers([layer]), strict=True):
+        for feed, theirs, answered in zip(self.feeds, references, answers, strict=True):
             right = answered.theirs[layer.name]
             made = answered.ours[layer.name].astype(right.dtype)
             if layer.twin in returned:
                 total.add(made, right)
             tensors.append({**feed, **theirs, layer.twin: made})
-        piece = extracted(twin, later, tensors[0], wanted) if wanted and tensors else None
+        piece = extracted(self.twin, later, tensors[0], wanted) if wanted and tensors else None
         if piece is not None:
             given = [{name: one[name] for name in piece.feeds} for one in tensors]
             for answer, theirs in zip(self.run(piece.model, given), references, strict=True):

@@ -59,9 +59,9 @@ def test_the_effect_on_the_outputs_is_that_of_the_whole_model_where_nothing_else
     right = [one["y"] for one in run_model(both.twin, FEEDS)]
     wrong = [one["y"] for one in run_model(both.model, FEEDS)]
     apart = np.linalg.norm(np.concatenate(wrong) - np.concatenate(right)) / np.linalg.norm(np.concatenate(right))
-    assert both.effect(broken).noise == pytest.approx(float(apart), rel=1e-5)
+    assert both.effects([broken])[layer].noise == pytest.approx(float(apart), rel=1e-5)
     (other,) = [one for one in both.layers if one.name == "b"]
-    assert both.effect(other).noise == 0.0
+    assert both.effects([other, broken])["b"].noise == 0.0
 
 
 def test_a_layer_without_a_counterpart_is_answered_for_by_its_reader(

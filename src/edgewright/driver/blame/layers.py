@@ -58,12 +58,15 @@ def _twin(scene: Scene, step: Step) -> OnnxModel:
 def _effects(scene: Scene, twins: Twins, alone: dict[str, LayerError]) -> dict[str, LayerError]:
     harmful = [layer for layer in twins.known if layer.name in alone and alone[layer.name].noise > 0.0]
     worst = sorted(harmful, key=lambda layer: alone[layer.name].noise, reverse=True)[:SHOWN_EFFECTS]
-    found = {}
-    for layer in worst:
-        try:
-            found[layer.name] = twins.effect(layer)
-        except EngineError as error:
-            scene.notes.append(f"the effect of {layer.name} on the outputs is not known: {error.problem}")
+    try:
+        found = twins.effects(worst)
+    except EngineError as error:
+        scene.notes.append(f"the effects of layers on the outputs are not known: {error.problem}")
+        return {}
+    if missing := [layer.name for layer in worst if layer.name not in found]:
+        scene.notes.append(
+            f"what {', '.join(missing)} do to the outputs is not known: the float model cannot be run so"
+        )
     return found
 
 

@@ -163,6 +163,7 @@ def _scene(request: BlameRequest, job: Job, lane: Lane, choice: Choice, feeds: l
     if reason is not None and request.check is None:
         raise UnavailableError(f"nothing can be compared: {reason}", "Give a --check that judges models by itself.")
     notes = []
+    of_proof = feeds is None and job.sets is not None
     if feeds is None and job.sets is not None:
         feeds = list(islice(job.sets.prove, request.samples))
     if feeds is None:
@@ -180,6 +181,7 @@ def _scene(request: BlameRequest, job: Job, lane: Lane, choice: Choice, feeds: l
         log=request.log,
         judge=lane.judge,
         proof=None if job.sets is None else job.sets.prove,
+        of_proof=of_proof,
         notes=notes,
     )
 

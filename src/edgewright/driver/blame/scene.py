@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -59,6 +59,8 @@ class Scene:
     judge: Judge | None = None
     """None without data."""
     proof: DataSet | None = None
+    of_proof: bool = False
+    """Whether ``feeds`` are the first samples of ``proof``."""
     steps: list[Step] = field(default_factory=list)
     extra: list[PassRow] = field(default_factory=list)
     """Rows behind the steps, of what cannot be looked into: the engine."""
@@ -73,6 +75,8 @@ class Scene:
             EngineError: it cannot be run.
         """
         key = computation_digest(model)
+        if self.of_proof and key not in self._answers:
+            self.score(model)
         if key not in self._answers:
             self._answers[key] = list(self.run(model, self.feeds))
         return self._answers[key]
@@ -89,8 +93,19 @@ class Scene:
         if key not in self._scores:
             metric = accuracy.load_metric(self.judge.metric, self.judge.decode)
             originals = self.judge.answers.of(self.proof) if metric.compares_to == "original" else None
-            self._scores[key] = accuracy.score(self.run(model, self.proof), self.proof, metric, originals)
+            answers = self._kept(key, self.run(model, self.proof)) if self.of_proof else self.run(model, self.proof)
+            self._scores[key] = accuracy.score(answers, self.proof, metric, originals)
         return self._scores[key]
+
+    def _kept(self, key: str, answers: Iterator[Outputs]) -> Iterator[Outputs]:
+        """``answers`` to the proof set; those to ``feeds`` are among them and need not be asked for again."""
+        first: list[Outputs] = []
+        for answer in answers:
+            if len(first) < len(self.feeds):
+                first.append(answer)
+                if len(first) == len(self.feeds):
+                    self._answers[key] = first
+            yield answer
 
     def measured(self, row: PassRow, before: OnnxModel, after: OnnxModel) -> PassRow:
         """``row`` with the figures of a step; one whose model cannot be run has failed."""
