@@ -17,6 +17,7 @@ from edgewright.backends._base import (
 from edgewright.backends._fingerprint import fingerprint_problem
 from edgewright.backends._isolation import DEFAULT_LIMITS, IsolatedSession, call_isolated, open_isolated
 from edgewright.backends._limits import Limits
+from edgewright.backends._profiles import ProfiledRun, Profiles
 from edgewright.backends._trust import require_trust, require_trusted_source
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "IsolatedSession",
     "LayerTime",
     "Limits",
+    "ProfiledRun",
+    "Profiles",
     "Session",
     "Unsupported",
     "call_isolated",

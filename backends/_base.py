@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self, cast, final
+from typing import TYPE_CHECKING, ClassVar, Self, cast, final
 
 from edgewright.backends._wire import Json
 from edgewright.core.errors import UnavailableError
@@ -15,6 +15,9 @@ from edgewright.core.model import Model, OnnxModel
 from edgewright.core.registry import Registry
 from edgewright.core.tensors import Feeds, Outputs, TensorSpec, check_feeds
 from edgewright.targets.schema import Target
+
+if TYPE_CHECKING:
+    from edgewright.backends._profiles import Profiles
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,10 @@ class LayerTime:
     time_us: float
     operators: tuple[str, ...] = ()
     """Names of the model's nodes behind it, where the engine tells."""
+    read_bytes: int | None = None
+    """Of the tensors it takes, weights left out; None where the engine does not tell, as for the next two."""
+    written_bytes: int | None = None
+    weight_bytes: int | None = None
 
 
 class Session(ABC):
@@ -150,6 +157,21 @@ class Session(ABC):
         """
         check_feeds(self.inputs, feeds)
         return self._profile(feeds)
+
+    @final
+    def profiles(self, feeds: Feeds, runs: int) -> Profiles:
+        """About ``runs`` inferences with their layers timed, each beside its own wall time, and as many without.
+
+        Raises:
+            BadInputError: when a feed does not fit its spec.
+            UnavailableError: when the engine does not show the graph that it executes.
+        """
+        check_feeds(self.inputs, feeds)
+        return self._profiles(feeds, runs)
+
+    def _profiles(self, feeds: Feeds, runs: int) -> Profiles:
+        del feeds, runs
+        raise UnavailableError("the engine does not show the graph that it executes", "Ask for its profile.")
 
     @final
     def precisions(self, operators: Sequence[str]) -> dict[str, str]:

@@ -80,6 +80,9 @@ class _Server:
             layers = self._session.profile(dict(arrays))
             rows = [[one.name, one.kind, one.precision, one.time_us, list(one.operators)] for one in layers]
             return {"layers": cast("Json", rows)}, []
+        if action == "profiles":
+            assert self._session is not None
+            return self._session.profiles(dict(arrays), cast("int", request["runs"])).to_json(), []
         if action == "precisions":
             assert self._session is not None
             return {"precisions": dict(self._session.precisions(cast("list[str]", request["operators"])))}, []

@@ -13,6 +13,7 @@ from typing import cast
 from edgewright.backends._base import Artifact, LayerTime, Session, registry
 from edgewright.backends._limits import Limits, peak_bytes
 from edgewright.backends._process import SLOTS, ChildProcess
+from edgewright.backends._profiles import Profiles
 from edgewright.backends._wire import Json
 from edgewright.core.errors import EdgewrightError
 from edgewright.core.tensors import Feeds, Outputs, TensorSpec, check_feeds
@@ -93,6 +94,11 @@ class IsolatedSession(Session):
         self._child.submit({"do": "precisions", "operators": list(operators)})
         answer, _ = self._child.receive("asking for its layers")
         return cast("dict[str, str]", answer["precisions"])
+
+    def _profiles(self, feeds: Feeds, runs: int) -> Profiles:
+        self._child.submit({"do": "profiles", "runs": runs}, list(feeds.items()))
+        answer, _ = self._child.receive("profiling")
+        return Profiles.from_json(answer)
 
     def _profile(self, feeds: Feeds) -> list[LayerTime]:
         self._child.submit({"do": "profile"}, list(feeds.items()))

@@ -1,9 +1,13 @@
-"""Layer times from ONNX Runtime's own profiler: a JSON file of events that it writes when a session ends profiling."""
+"""Layer times from ONNX Runtime's own profiler: a JSON file of events that it writes when a session ends profiling.
+
+Its times are whole microseconds, cut off.
+"""
 
 from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -11,6 +15,7 @@ from typing import cast
 from edgewright.backends import _onnxruntime_cuda as cuda
 from edgewright.backends import _onnxruntime_session as session
 from edgewright.backends._base import Artifact, LayerTime
+from edgewright.backends._profiles import ProfiledRun, told_apart, wall_times
 from edgewright.core.errors import UnavailableError
 from edgewright.core.tensors import Feeds
 
@@ -27,6 +32,13 @@ _PRECISIONS = {
     "uint8": "int8",
     "int8": "int8",
 }
+_COUNT_IN_CODES = ("DynamicQuantize", "QLinear", "QGemm", "QAttention")
+"""How kinds begin that take reals and compute in 8 bits by themselves."""
+_WITH_BODIES = frozenset({"If", "Loop", "Scan"})
+_PACKED = frozenset({"Conv", "ConvInteger", "ConvTranspose", "FusedConv", "NhwcFusedConv", "QLinearConv"})
+_PACKED |= {"MatMul", "FusedMatMul", "Gemm", "FusedGemm", "QGemm", "QLinearMatMul", "MatMulInteger", "Attention"}
+_PACKED |= {"MatMulIntegerToFloat", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "QAttention", "LSTM", "GRU"}
+"""Kinds whose kernels lay weights out anew while loading: those are not among what the profiler then sees."""
 
 
 def layer_times(artifact: Artifact, threads: int, feeds: Feeds) -> list[LayerTime]:
@@ -48,6 +60,68 @@ def layer_times(artifact: Artifact, threads: int, feeds: Feeds) -> list[LayerTim
             engine.run(feeds)
         events = json.loads(Path(engine.loaded.end_profiling()).read_text())
     return _cuda_layers(events) if cuda.is_for(artifact) else _last_run(events)
+
+
+def profiled_runs(artifact: Artifact, threads: int, feeds: Feeds, runs: int) -> tuple[ProfiledRun, ...]:
+    """Nodes of the optimised graph in ``runs`` inferences, each beside its wall time, in a session of its own.
+
+    Raises:
+        UnavailableError: on CUDA, whose kernels run on beside the calls that the profiler sees.
+        EngineError: when the engine refuses the artifact or fails.
+    """
+    if cuda.is_for(artifact):
+        raise UnavailableError("onnxruntime does not show how CUDA spends an inference", "Use NVIDIA's nsys.")
+    with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
+        chosen = session.options(artifact, threads)
+        chosen.enable_profiling = True
+        chosen.profile_file_prefix = str(Path(folder) / "profile")
+        engine = session.Engine(artifact, chosen)
+        walls = wall_times(lambda: engine.run(feeds), runs, settle=_RUNS - 1)
+        events = json.loads(Path(engine.loaded.end_profiling()).read_text())
+    found = _runs(events)[-runs:]
+    return tuple(ProfiledRun(wall, told_apart(_own_times(events))) for wall, events in zip(walls, found, strict=True))
+
+
+def _runs(events: list[dict[str, object]]) -> list[list[dict[str, object]]]:
+    """The events of nodes, run by run."""
+    found: list[list[dict[str, object]]] = []
+    nodes: list[dict[str, object]] = []
+    for event in events:
+        if event.get("cat") == "Session" and event.get("name") == "model_run":
+            found.append(nodes)
+            nodes = []
+        elif event.get("cat") == "Node" and str(event["name"]).endswith("_kernel_time"):
+            nodes.append(event)
+    return found
+
+
+def _own_times(events: Sequence[dict[str, object]]) -> list[LayerTime]:
+    """The layers of one run; the time of a node with a body is what is left when its body's nodes are taken off."""
+    found: list[LayerTime] = []
+    begun: list[float] = []
+    for event in events:
+        layer, start = _sized(event), float(cast("float", event.get("ts", 0)))
+        if layer.kind in _WITH_BODIES:
+            # What ran inside ended before, so it stands before; what of that has a body is without it already.
+            inside = sum(one.time_us for one, at in zip(found, begun, strict=True) if at >= start)
+            layer = replace(layer, time_us=max(0.0, layer.time_us - inside))
+        found.append(layer)
+        begun.append(start)
+    return found
+
+
+def _sized(event: dict[str, object]) -> LayerTime:
+    """With bytes; those of weights are unknown where the kernel has packed them away."""
+    layer, details = _layer(event), cast("dict[str, object]", event["args"])
+    inputs = cast("list[dict[str, list[int]]]", details.get("input_type_shape") or [])
+    packed = layer.kind in _PACKED and sum(len(shape) > 1 for one in inputs for shape in one.values()) < 2
+    read, written, weights = (_bytes(details, key) for key in ("activation_size", "output_size", "parameter_size"))
+    return replace(layer, read_bytes=read, written_bytes=written, weight_bytes=None if packed else weights)
+
+
+def _bytes(details: dict[str, object], key: str) -> int | None:
+    text = str(details.get(key, ""))
+    return int(text) if text.isdigit() else None
 
 
 def _cuda_layers(events: list[dict[str, object]]) -> list[LayerTime]:
@@ -76,14 +150,8 @@ def _cuda_layers(events: list[dict[str, object]]) -> list[LayerTime]:
 
 def _last_run(events: list[dict[str, object]]) -> list[LayerTime]:
     """A run is closed by its ``model_run`` event, which comes after those of its nodes."""
-    layers: list[LayerTime] = []
-    last: list[LayerTime] = []
-    for event in events:
-        if event.get("cat") == "Session" and event.get("name") == "model_run":
-            last, layers = layers, []
-        elif event.get("cat") == "Node" and str(event["name"]).endswith("_kernel_time"):
-            layers.append(_layer(event))
-    return last
+    runs = _runs(events)
+    return [_layer(event) for event in runs[-1]] if runs else []
 
 
 def _layer(event: dict[str, object]) -> LayerTime:
@@ -92,4 +160,5 @@ def _layer(event: dict[str, object]) -> LayerTime:
     types = cast("list[dict[str, object]]", details.get("input_type_shape") or details.get("output_type_shape") or [])
     first = next(iter(types[0]), "") if types else ""
     name = str(event["name"]).removesuffix("_kernel_time")
-    return LayerTime(name, kind, _PRECISIONS.get(first, first), float(cast("float", event["dur"])))
+    precision = "int8" if kind.startswith(_COUNT_IN_CODES) else _PRECISIONS.get(first, first)
+    return LayerTime(name, kind, precision, float(cast("float", event["dur"])))

@@ -15,6 +15,7 @@ from edgewright.backends._limits import Limits
 from edgewright.backends._onnx_file import save_for_engine
 from edgewright.backends._onnxruntime_quiet import keep_quiet
 from edgewright.backends._operators import located, operators_used, unfeedable
+from edgewright.backends._profiles import Profiles, wall_times
 from edgewright.core.errors import EdgewrightError, EngineError, UnavailableError
 from edgewright.core.model import Model
 from edgewright.core.tensors import Feeds, Outputs
@@ -176,6 +177,13 @@ class _Session(Session):
         if self._engine is None:
             raise EngineError("onnxruntime is closed", "Open it again.")
         return self._engine.run(feeds)
+
+    def _profiles(self, feeds: Feeds, runs: int) -> Profiles:
+        from edgewright.backends._onnxruntime_profile import profiled_runs
+
+        before = wall_times(lambda: self._run(feeds), runs)
+        profiled = profiled_runs(self._artifact, self._threads, feeds, runs)
+        return Profiles((*before, *wall_times(lambda: self._run(feeds), runs)), profiled)
 
     def _profile(self, feeds: Feeds) -> list[LayerTime]:
         from edgewright.backends._onnxruntime_profile import layer_times

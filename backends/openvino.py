@@ -12,8 +12,10 @@ from edgewright.backends._base import Artifact, Availability, Backend, LayerTime
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
 from edgewright.backends._onnx_file import save_for_engine
+from edgewright.backends._openvino_profile import precision, profiled_runs
 from edgewright.backends._openvino_wrong import wrong
 from edgewright.backends._operators import located, operators_used, unfeedable
+from edgewright.backends._profiles import Profiles, wall_times
 from edgewright.core.errors import EngineError, UnavailableError
 from edgewright.core.model import Model
 from edgewright.core.tensors import Feeds, Outputs
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 _BUILD_LIMITS = Limits(deadline_s=600.0)
 _PROFILED_RUNS = 3
 """The last is reported: the first allocates and compiles kernels."""
-_KINDS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp64", "i8": "int8", "u8": "int8"}
 
 
 class OpenVino(Backend):
@@ -128,6 +129,11 @@ class _Session(Session):
             raise EngineError("openvino is closed", "Open it again.")
         return self._engine.run(feeds)
 
+    def _profiles(self, feeds: Feeds, runs: int) -> Profiles:
+        before = wall_times(lambda: self._run(feeds), runs)
+        profiled = profiled_runs(self._artifact, self._config, feeds, runs)
+        return Profiles((*before, *wall_times(lambda: self._run(feeds), runs)), profiled)
+
     def _profile(self, feeds: Feeds) -> list[LayerTime]:
         """In a model compiled with counters, so that they cost nothing elsewhere."""
         engine = session.Engine(self._artifact, {**self._config, "PERF_COUNT": True})
@@ -135,15 +141,9 @@ class _Session(Session):
             engine.run(feeds)
         executed = [item for item in engine.request.profiling_info if item.status.name == "EXECUTED"]
         return [
-            LayerTime(item.node_name, item.node_type, _precision(item.exec_type), item.real_time.total_seconds() * 1e6)
+            LayerTime(item.node_name, item.node_type, precision(item.exec_type), item.real_time.total_seconds() * 1e6)
             for item in executed
         ]
-
-
-def _precision(exec_type: str) -> str:
-    """The kernel's name ends with the type it computes in: ``brgconv_avx512_i8``."""
-    kind = exec_type.rpartition("_")[2].lower()
-    return _KINDS.get(kind, kind)
 
 
 def _version() -> str:

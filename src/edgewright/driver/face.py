@@ -13,6 +13,7 @@ from edgewright.core import bundle as core_bundle
 from edgewright.core.budget import Budget
 from edgewright.core.bundle import Manifest
 from edgewright.core.errors import LimitMissedError
+from edgewright.driver.explain import Explanation, explain_bundle
 from edgewright.driver.finish import finish_bundle
 from edgewright.driver.request import CompileRequest
 from edgewright.driver.verify import VerifyReport, verify_bundle
@@ -61,6 +62,19 @@ class Bundle:
     def verify(self, *, trust_native_code: bool = False) -> VerifyReport:
         """Proves the bundle on this machine."""
         return verify_bundle(self.path, trust_native_code=trust_native_code)
+
+    def explain(self, threads: int | None = None, *, trust_native_code: bool = False) -> Explanation:
+        """Where its time goes on this machine, layer by layer, and what could help.
+
+        Args:
+            threads: compute threads; None is the target's number, at most this machine's cores.
+            trust_native_code: open an engine that is machine code, which runs when it is opened.
+
+        Raises:
+            TargetAbsentError: this machine is not what it is for.
+            UnavailableError: its runtime is not installed, or does not show what it executes.
+        """
+        return explain_bundle(self.path, threads, trust_native_code=trust_native_code)
 
     def finish(self, out: Path | str, *, trust_native_code: bool = False) -> Bundle:
         """Builds, on the device itself, the engine that could not be built elsewhere, and proves and measures it.
