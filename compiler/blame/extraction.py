@@ -72,7 +72,8 @@ def extracted(
     kept |= {maker for node in list(kept) for maker in _constants_of(node)}
     returned = _returned(graph, kept, outputs)
     fed = _boundary(graph, kept)
-    if not returned or not all(value.name in tensors and _is_storable(tensors[value.name]) for value in fed):
+    known = (tensors.get(value.name or "") for value in fed)
+    if not returned or not all(array is not None and _is_storable(array) for array in known):
         return None
     graph.outputs.clear()
     inputs = [_fed_instead(value, tensors[value.name or ""]) for value in fed]
@@ -110,8 +111,8 @@ def _reach(model: OnnxModel, names: Collection[str], *, forwards: bool) -> set[i
     touched, found = set(names), set[int]()
     nodes = list(enumerate(model.ir.graph))
     for place, node in nodes if forwards else reversed(nodes):
-        read = {value.name for value in reads(node)}
-        made = {value.name for value in node.outputs}
+        read = {value.name or "" for value in reads(node)}
+        made = {value.name or "" for value in node.outputs} - {""}
         if touched & (read if forwards else made):
             found.add(place)
             touched |= made if forwards else read

@@ -136,7 +136,7 @@ def _passes(report: BlameReport) -> list[tuple[str, ...]]:
 
 
 def _layers(report: BlameReport) -> list[tuple[str, ...]]:
-    rows = [("layer", "op", "precision", "effect", "alone", "accumulated", "")]
+    rows: list[tuple[str, ...]] = [("layer", "op", "precision", "effect", "alone", "accumulated", "")]
     for row in report.layers[:_LAYERS_SHOWN]:
         including = f"with {', '.join(row.including)}" if row.including else ""
         figures = (_figure(row.effect), _figure(row.alone), _figure(row.accumulated))

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgewright.backends import Session, open_isolated, registry, require_trust
 from edgewright.benchmarks.preparing import artifact_of, require_built, require_fit
@@ -17,6 +18,9 @@ from edgewright.driver.explain import Explanation, explain_bundle
 from edgewright.driver.finish import finish_bundle
 from edgewright.driver.request import CompileRequest
 from edgewright.driver.verify import VerifyReport, verify_bundle
+
+if TYPE_CHECKING:
+    from edgewright.driver.blame import BlameReport
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +79,36 @@ class Bundle:
             UnavailableError: its runtime is not installed, or does not show what it executes.
         """
         return explain_bundle(self.path, threads, trust_native_code=trust_native_code)
+
+    def blame(
+        self,
+        against: str | Path,
+        *,
+        data: str | Path | None = None,
+        eval_data: str | Path | None = None,
+        metric: str | None = None,
+        samples: int = 8,
+    ) -> BlameReport:
+        """Which pass, then which layer, costs it accuracy.
+
+        Args:
+            against: the model it was compiled from.
+            data: samples to run its passes again on; without any the golden ones stand for the whole.
+            eval_data: what accuracy is judged on.
+            metric: a metric's name, or ``module:function``.
+            samples: what errors of answers and layers are over.
+
+        Raises:
+            UsageError: ``against`` is another model.
+            UnavailableError: nothing of its engine can be looked into without data.
+        """
+        from edgewright.driver.blame import BlameRequest, blame  # a device opens bundles without the compiler installed
+
+        texts = [None if one is None else str(one) for one in (data, eval_data)]
+        request = BlameRequest(
+            str(self.path), against=str(against), data=texts[0], eval_data=texts[1], metric=metric, samples=samples
+        )
+        return blame(request, is_bundle=True)
 
     def finish(self, out: Path | str, *, trust_native_code: bool = False) -> Bundle:
         """Builds, on the device itself, the engine that could not be built elsewhere, and proves and measures it.

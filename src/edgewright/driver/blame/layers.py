@@ -14,7 +14,7 @@ from edgewright.driver.blame.report import Guilty, LayerRow
 from edgewright.driver.blame.scene import Scene, Step
 from edgewright.driver.blame.steps import ROUNDING
 
-SHOWN_EFFECTS = 8
+SHOWN_EFFECTS = 12
 """For so many layers, the worst alone, the effect on the outputs is measured."""
 
 
@@ -46,10 +46,11 @@ def blamed_layers(scene: Scene, step: Step) -> tuple[tuple[LayerRow, ...], Guilt
 
 def _twin(scene: Scene, step: Step) -> OnnxModel:
     """The model before the step, as the pass itself prepares it."""
-    if not isinstance(step.pass_, Tunable):
+    pass_: object = step.pass_
+    if not isinstance(pass_, Tunable):
         return step.before
     try:
-        return step.pass_.float_twin(step.before, scene.site)
+        return pass_.float_twin(step.before, scene.site)
     except EdgewrightError as error:
         scene.notes.append(f"layers are compared with the model before {step.row.name} as it was: {error.problem}")
         return step.before

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from edgewright.compiler.blame.extraction import Piece
 from edgewright.core.errors import EngineError
 from edgewright.core.model import OnnxModel
+from edgewright.core.tensors import Feeds
 from edgewright.core.workdir import working_folder
 from edgewright.driver.blame.judges import AFTER, CheckJudge, PassJudge
 from edgewright.driver.blame.layers import blamed_layers
@@ -54,7 +56,8 @@ def look(scene: Scene, request: BlameRequest, workdir: Path) -> BlameReport:
         value = None
     first = PassRow("original", "original", value=None if value is None else value.value)
     if request.check is not None:
-        first = replace(first, check="good" if not failed or guilty is not None else "fails")
+        behind = any(row.check == "fails" for row in rows)
+        first = replace(first, check="good" if behind or not failed else "fails")
     return BlameReport(
         model=scene.original.name,
         target=scene.target,
@@ -110,32 +113,59 @@ def _by_pass(scene: Scene, request: BlameRequest) -> tuple[str, Reproducer | Non
 
 
 def _by_check(scene: Scene, request: BlameRequest, judge: CheckJudge) -> tuple[str, Reproducer | None]:
-    """Asks the check about the original, then about the model behind each pass, until one fails."""
+    """Asks the check about the original and what is shipped, and bisects the passes between where that fails."""
     scene.log("the check: the original")
-    whole = _failing(scene, judge, scene.original)
+    whole = _failing(scene, judge, scene.original, scene.feeds)
     if whole is not None:
         return _cut(scene, request, judge, whole, "on the model as it was given")
-    for place, step in enumerate(scene.steps):
-        if step.after is None:
-            continue
-        scene.log(f"the check: behind {step.row.name}")
-        whole = _failing(scene, judge, step.after)
-        checked = replace(step.row, check="good" if whole is None else "fails")
-        scene.steps[place] = replace(step, row=checked)
-        if whole is not None:
-            return _cut(scene, request, judge, whole, f"behind {step.row.name}")
-    scene.notes.append("the check passes on the whole model, as it was given and behind every pass: nothing fails")
-    return "", None
+    chain = [place for place, step in enumerate(scene.steps) if step.after is not None and not step.row.failed]
+    if len(chain) < len(scene.steps):
+        scene.notes.append("the check is not asked behind passes that fail by themselves: a compile leaves them out")
+    first = _first_failing(scene, judge, chain)
+    if first is None:
+        scene.notes.append("the check passes on the whole model, as it was given and behind all passes: nothing fails")
+        return "", None
+    place, whole = first
+    return _cut(scene, request, judge, whole, f"behind {scene.steps[place].row.name}")
 
 
-def _failing(scene: Scene, judge: CheckJudge, model: OnnxModel) -> Piece | None:
-    """The model with the first sample that the check fails with."""
-    for feeds in scene.feeds:
+def _first_failing(scene: Scene, judge: CheckJudge, chain: Sequence[int]) -> tuple[int, Piece] | None:
+    """The step of ``chain`` behind which the check begins to fail, by bisection; None where it is good at the end."""
+    if not chain:
+        return None
+    found = _asked(scene, judge, chain[-1], scene.feeds)
+    if found is None:
+        return None
+    low, high = 0, len(chain) - 1
+    while low < high:  # it fails behind chain[high]
+        middle = (low + high) // 2
+        earlier = _asked(scene, judge, chain[middle], [found.feeds])
+        if earlier is None:
+            low = middle + 1
+        else:
+            high, found = middle, earlier
+    return chain[high], found
+
+
+def _asked(scene: Scene, judge: CheckJudge, place: int, feeds: Sequence[Feeds]) -> Piece | None:
+    """The model behind a step where the check fails; the step's row says what came out."""
+    step = scene.steps[place]
+    assert step.after is not None
+    scene.log(f"the check: behind {step.row.name}")
+    whole = _failing(scene, judge, step.after, feeds)
+    scene.steps[place] = replace(step, row=replace(step.row, check="good" if whole is None else "fails"))
+    return whole
+
+
+def _failing(scene: Scene, judge: CheckJudge, model: OnnxModel, samples: Sequence[Feeds]) -> Piece | None:
+    """The model with the first of ``samples`` that the check fails with."""
+    for feeds in samples:
         whole = Piece(model, feeds)
         verdict = judge.verdict(whole)
         if verdict.fails:
-            if verdict.said:
-                scene.notes.append(f"the check said: {verdict.said[-_SAID_SHOWN:]}")
+            said = f"the check said: {verdict.said[-_SAID_SHOWN:]}"
+            if verdict.said and said not in scene.notes:
+                scene.notes.append(said)
             return whole
     return None
 
