@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from edgewright.compiler.metric_kinds import CLASSIFYING
 from edgewright.compiler.pruning.dependencies import tensors_in
 from edgewright.compiler.torch_stage.arrays import Arrays
 from edgewright.core.tensors import TensorSpec
@@ -15,10 +17,15 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+Answers: TypeAlias = "list[list[torch.Tensor]]"
+"""By batch, by output."""
+Error: TypeAlias = Callable[[Answers, Answers], float]
+"""How far answers are from a reference, which stands first; 0 is the same."""
 Batches: TypeAlias = "list[tuple[torch.Tensor, ...]]"
 BATCH_ROWS = 32
 _FLAT = 1e-6
 """A channel of the outputs whose variance is below this share of the average one's is weighed as if it had so much."""
+_TINY, _SUMS_TO_ONE = 1e-9, 1e-3
 _LOST = 4.0
 """Error at which a channel counts as lost, so that one alone does not hide all others."""
 
@@ -63,6 +70,29 @@ def output_error(reference: list[list[torch.Tensor]], answers: list[list[torch.T
         relative = (one - other).square().mean(0) / spread.clamp(min=floor)
         errors.append(float(relative.clamp(max=_LOST).mean()))
     return sum(errors) / len(errors) if errors else 0.0
+
+
+def class_error(reference: list[list[torch.Tensor]], answers: list[list[torch.Tensor]]) -> float:
+    """The mean Kullback-Leibler divergence from the reference's distributions over classes, in nats; 0 is the same.
+
+    Of one output of scores or of probabilities, shape (N, classes). What a classifier answers is decided by few of its
+    scores: an error over all of them hardly shows it.
+    """
+    import torch
+
+    one, other = (torch.cat([batch[0] for batch in batches]).double() for batches in (reference, answers))
+    if bool((one >= 0).all()) and bool((one.sum(-1) - 1).abs().max() < _SUMS_TO_ONE):
+        one, other = one.clamp_min(_TINY).log(), other.clamp_min(_TINY).log()
+    mine, theirs = one.log_softmax(-1), other.log_softmax(-1)
+    divergence = float((mine.exp() * (mine - theirs)).sum(-1).mean())
+    return float("inf") if math.isnan(divergence) else max(divergence, 0.0)
+
+
+def error_for(metric: str, answers: list[list[torch.Tensor]]) -> Error:
+    """``class_error`` where ``metric`` says that ``answers`` are scores of classes, and they look like it."""
+    first = answers[0] if answers else []
+    fits = len(first) == 1 and first[0].dim() == 2 and first[0].shape[-1] > 1
+    return class_error if fits and metric in CLASSIFYING else output_error
 
 
 def _by_channel(values: list[torch.Tensor]) -> torch.Tensor:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from edgewright.compiler.pruning.answers import Batches, answers_of, output_error
+from edgewright.compiler.pruning.answers import Batches, Error, answers_of, output_error
 from edgewright.compiler.torch_stage.leaving_out import leave_out
 
 if TYPE_CHECKING:
@@ -78,11 +78,10 @@ def without(module: nn.Module, block: Block) -> nn.Module:
     return smaller
 
 
-def block_damage(module: nn.Module, blocks: Sequence[Block], batches: Batches) -> dict[str, float]:
-    """By path, the error of the answers without that block alone; blocks that cannot be done without are not in it.
-
-    The error is that of ``answers.output_error``.
-    """
+def block_damage(
+    module: nn.Module, blocks: Sequence[Block], batches: Batches, error: Error = output_error
+) -> dict[str, float]:
+    """By path, the error of the answers without that block alone; blocks that cannot be done without are not in it."""
     reference = answers_of(module, batches)
     found: dict[str, float] = {}
     for block in blocks:
@@ -93,7 +92,7 @@ def block_damage(module: nn.Module, blocks: Sequence[Block], batches: Batches) -
         if [value.shape for batch in answers for value in batch] == [
             value.shape for batch in reference for value in batch
         ]:
-            found[block.path] = output_error(reference, answers)
+            found[block.path] = error(reference, answers)
     return found
 
 

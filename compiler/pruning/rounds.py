@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from edgewright.compiler.pruning.allocate import Curve, allowed_widths
-from edgewright.compiler.pruning.answers import Batches, answers_of, output_error
+from edgewright.compiler.pruning.answers import Batches, Error, answers_of, output_error
 from edgewright.compiler.pruning.batchnorm import realign
 from edgewright.compiler.pruning.blocks import Block, block_damage, without
 from edgewright.compiler.pruning.compensate import MAX_CHANNELS, Moments, collect, consumers
@@ -44,6 +44,8 @@ class Recipe:
     keep: tuple[str, ...]
     multiple: int
     options: PruneOptions
+    error: Error = output_error
+    """What damage is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +137,7 @@ def damage_of_blocks(state: Narrowing, blocks: Sequence[Block], recipe: Recipe, 
     Args:
         macs: as of :func:`with_damage`.
     """
-    return block_damage(state.module, blocks, _affordable(recipe, len(blocks), macs, _BLOCKS_MACS))
+    return block_damage(state.module, blocks, _affordable(recipe, len(blocks), macs, _BLOCKS_MACS), recipe.error)
 
 
 def damage_of_widths(state: Narrowing, targets: Mapping[str, int], recipe: Recipe, macs: int) -> float:
@@ -145,7 +147,7 @@ def damage_of_widths(state: Narrowing, targets: Mapping[str, int], recipe: Recip
         macs: as of :func:`with_damage`.
     """
     batches = _affordable(recipe, 1, macs)
-    return output_error(answers_of(state.module, batches), answers_of(_cut(state, targets, recipe), batches))
+    return recipe.error(answers_of(state.module, batches), answers_of(_cut(state, targets, recipe), batches))
 
 
 def steps_of(state: Narrowing, units: Mapping[str, int], recipe: Recipe) -> dict[str, tuple[int, ...]]:
@@ -186,6 +188,7 @@ def with_damage(
             widths=missing,
             batches=batches,
             moments=state.moments,
+            error=recipe.error,
             progress=progress,
         )
     measured = {name: (missing[name], damage) for name, damage in found.items()}
@@ -210,7 +213,7 @@ def _cut(state: Narrowing, targets: Mapping[str, int], recipe: Recipe) -> nn.Mod
         return state.cut(targets)
     wanted = answers_of(state.module, recipe.judged)
     made_up, plain = state.cut(targets), state.cut(targets, made_up=False)
-    with_it, without_it = (output_error(wanted, answers_of(one, recipe.judged)) for one in (made_up, plain))
+    with_it, without_it = (recipe.error(wanted, answers_of(one, recipe.judged)) for one in (made_up, plain))
     return made_up if with_it <= without_it else plain
 
 
@@ -220,7 +223,7 @@ def _realigned(module: nn.Module, state: Narrowing, kept: Mapping[str, Sequence[
     if not realign(aligned, state.module, kept, recipe.batches):
         return module
     wanted = answers_of(state.module, recipe.judged)
-    with_new, with_old = (output_error(wanted, answers_of(one, recipe.judged)) for one in (aligned, module))
+    with_new, with_old = (recipe.error(wanted, answers_of(one, recipe.judged)) for one in (aligned, module))
     return aligned if with_new < with_old else module
 
 

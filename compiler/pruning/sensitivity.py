@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from edgewright.compiler.pruning.answers import Batches, answers_of, output_error
+from edgewright.compiler.pruning.answers import Batches, Error, answers_of, output_error
 from edgewright.compiler.pruning.compensate import Moments, compensate
 from edgewright.compiler.pruning.structure import Structure
 
@@ -60,6 +60,7 @@ def damages(
     widths: Mapping[str, Sequence[int]],
     batches: Batches,
     moments: Mapping[str, Moments] | None,
+    error: Error = output_error,
     progress: Callable[[float, str], None] = lambda _done, _text: None,
 ) -> dict[str, tuple[float, ...]]:
     """By group, the error of the answers at each of its ``widths``; measured at some, straight lines between.
@@ -75,12 +76,12 @@ def damages(
     found: dict[str, tuple[float, ...]] = {}
     for done, (name, steps) in enumerate(widths.items()):
         progress(done / len(widths), name)
-        at, error = [steps[0]], [0.0]
+        at, harm = [steps[0]], [0.0]
         for width in points(steps):
             smaller = narrowed(module, structure, {name: order[name][: steps[0] - width]}, moments)
             at.append(width)
-            error.append(max(output_error(reference, answers_of(smaller, batches)), error[-1]))
+            harm.append(max(error(reference, answers_of(smaller, batches)), harm[-1]))
         found[name] = tuple(
-            float(value) for value in np.interp([-width for width in steps], [-one for one in at], error)
+            float(value) for value in np.interp([-width for width in steps], [-one for one in at], harm)
         )
     return found

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from edgewright.compiler.pass_base import Note
 from edgewright.compiler.pruning.allocate import Allocation, allocate
-from edgewright.compiler.pruning.answers import BATCH_ROWS, Batches, answers_of, batches_of, output_error
+from edgewright.compiler.pruning.answers import BATCH_ROWS, Batches, answers_of, batches_of, error_for, output_error
 from edgewright.compiler.pruning.blocks import find_blocks
 from edgewright.compiler.pruning.depth import block_to_leave_out, time_blocks
 from edgewright.compiler.pruning.extents import read_extents
@@ -55,7 +55,8 @@ def prune(context: StageContext) -> StageResult:
         return StageResult(0, (Note("skipped", "", "no goal was stated: nothing is pruned"),))
     batches, judged = _data(context, options.samples)
     keep = (*context.keep, *options.keep)
-    recipe = Recipe(context.example_inputs, batches, judged, keep, context.target.channel_multiple, options)
+    error = error_for(context.metric, answers_of(context.module, judged[:1]))
+    recipe = Recipe(context.example_inputs, batches, judged, keep, context.target.channel_multiple, options, error)
     state = begin(context.module, recipe)
     skipped = (*state.structure.refused, *left_out(state, options))
     notes = [Note("skipped", path, reason) for path, reason in skipped]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
+from edgewright.compiler.metric_kinds import CLASSIFYING
 from edgewright.compiler.recovery.calls import floats
 from edgewright.core.errors import UsageError
 from edgewright.core.user_code import blaming_user, load_function
@@ -16,8 +17,6 @@ Named: TypeAlias = "Mapping[str, torch.Tensor]"
 Loss: TypeAlias = Callable[[Named, Named], "torch.Tensor"]
 LabelsLoss: TypeAlias = Callable[[Named, "torch.Tensor"], "torch.Tensor"]
 
-CLASSIFYING = frozenset({"agreement", "top1", "top5", "f1", "precision", "recall", "auc"})
-"""Metrics that say the outputs are scores of classes."""
 _TINY = 1e-6
 
 

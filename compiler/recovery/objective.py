@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgewright.compiler.metric_kinds import CLASSIFYING
 from edgewright.compiler.pass_base import Note
 from edgewright.compiler.recovery import losses
 from edgewright.compiler.recovery.calls import call, floats
@@ -186,7 +187,7 @@ class Objective:
             # All of them tell which classes there are; of maps and boxes the first tell as much.
             count = len(arrays) if arrays.labels.size == len(arrays) else 8
             some = torch.from_numpy(arrays.labels[:count].copy())
-            classes = self._options.answers == "classes" or metric in losses.CLASSIFYING
+            classes = self._options.answers == "classes" or metric in CLASSIFYING
             found = losses.labels_loss(self._options.labels_loss, sample, some, classes=classes)
         if not isinstance(found, str):
             return found
