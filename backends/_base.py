@@ -122,6 +122,8 @@ class LayerTime:
     """Of the tensors it takes, weights left out; None where the engine does not tell, as for the next two."""
     written_bytes: int | None = None
     weight_bytes: int | None = None
+    macs: int | None = None
+    """Multiply-accumulates by the sizes of what it executes, where those are shown and tell."""
 
 
 class Session(ABC):

@@ -15,13 +15,14 @@ from typing import cast
 from edgewright.backends import _onnxruntime_cuda as cuda
 from edgewright.backends import _onnxruntime_session as session
 from edgewright.backends._base import Artifact, LayerTime
-from edgewright.backends._profiles import ProfiledRun, told_apart, wall_times
+from edgewright.backends._profiles import ProfiledRun, product_macs, told_apart, wall_times
 from edgewright.core.errors import UnavailableError
 from edgewright.core.tensors import Feeds
 
 _RUNS = 3
 """The last is reported: the first allocates, and packs what it has not packed while loading."""
 
+_FACTORS = 2
 _ON_CPU = " (CPU)"
 
 _PRECISIONS = {
@@ -116,7 +117,18 @@ def _sized(event: dict[str, object]) -> LayerTime:
     inputs = cast("list[dict[str, list[int]]]", details.get("input_type_shape") or [])
     packed = layer.kind in _PACKED and sum(len(shape) > 1 for one in inputs for shape in one.values()) < 2
     read, written, weights = (_bytes(details, key) for key in ("activation_size", "output_size", "parameter_size"))
-    return replace(layer, read_bytes=read, written_bytes=written, weight_bytes=None if packed else weights)
+    macs = _macs(layer.kind, inputs, cast("list[dict[str, list[int]]]", details.get("output_type_shape") or []))
+    weights = None if packed else weights
+    return replace(layer, read_bytes=read, written_bytes=written, weight_bytes=weights, macs=macs)
+
+
+def _macs(kind: str, inputs: list[dict[str, list[int]]], outputs: list[dict[str, list[int]]]) -> int | None:
+    """Of a product whose factors are both shown, as two computed ones are."""
+    factors = [shape for one in inputs for shape in one.values() if len(shape) > 1]
+    results = [shape for one in outputs for shape in one.values()]
+    if "MatMul" not in kind or len(factors) != _FACTORS or len(results) != 1:
+        return None
+    return product_macs(*factors, *results)
 
 
 def _bytes(details: dict[str, object], key: str) -> int | None:

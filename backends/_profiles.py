@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -53,6 +54,25 @@ def wall_times(run: Callable[[], object], runs: int, settle: int = 1) -> tuple[f
     return tuple(found)
 
 
+def product_macs(first: Sequence[int], second: Sequence[int], result: Sequence[int]) -> int | None:
+    """Multiply-accumulates of a matrix product by its sizes, whichever factors are transposed; None where unclear.
+
+    With factors of ``B*M*K`` and ``B*K*N`` elements and a result of ``B*M*N``, their quotient is ``B*K*K``; a factor
+    without a batch leaves the ``B`` out.
+
+    >>> product_macs((2, 3, 5), (2, 5, 7), (2, 3, 7)), product_macs((2, 3, 5), (5, 7), (2, 3, 7))
+    (210, 210)
+    """
+    made = math.prod(result)
+    batch = math.prod(result[:-2])
+    if len(result) < 2 or not made or math.prod(first[:-2]) != batch or math.prod(second[:-2]) not in (1, batch):
+        return None
+    both = batch if math.prod(second[:-2]) == batch else 1
+    square, left = divmod(math.prod(first) * math.prod(second), made * both)
+    inner = math.isqrt(square)
+    return None if left or inner * inner != square else made * inner
+
+
 def told_apart(layers: Sequence[LayerTime]) -> tuple[LayerTime, ...]:
     """``layers`` with those of one name and kind added up: the body of a loop shows up once for each round."""
     found: dict[tuple[str, str], LayerTime] = {}
@@ -69,6 +89,7 @@ def _sum(one: LayerTime, two: LayerTime) -> LayerTime:
         read_bytes=_added(one.read_bytes, two.read_bytes),
         written_bytes=_added(one.written_bytes, two.written_bytes),
         weight_bytes=_added(one.weight_bytes, two.weight_bytes),
+        macs=_added(one.macs, two.macs),
     )
 
 

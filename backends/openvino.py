@@ -12,7 +12,7 @@ from edgewright.backends._base import Artifact, Availability, Backend, LayerTime
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
 from edgewright.backends._onnx_file import save_for_engine
-from edgewright.backends._openvino_profile import precision, profiled_runs
+from edgewright.backends._openvino_profile import precision, profiled_runs, settled
 from edgewright.backends._openvino_wrong import wrong
 from edgewright.backends._operators import located, operators_used, unfeedable
 from edgewright.backends._profiles import Profiles, wall_times
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _BUILD_LIMITS = Limits(deadline_s=600.0)
 _PROFILED_RUNS = 3
-"""The last is reported: the first allocates and compiles kernels."""
+"""Their mean is reported, without the ones before them, which allocate and compile kernels."""
 
 
 class OpenVino(Backend):
@@ -137,11 +137,10 @@ class _Session(Session):
     def _profile(self, feeds: Feeds) -> list[LayerTime]:
         """In a model compiled with counters, so that they cost nothing elsewhere."""
         engine = session.Engine(self._artifact, {**self._config, "PERF_COUNT": True})
-        for _ in range(_PROFILED_RUNS):
-            engine.run(feeds)
+        _, took = settled(engine, feeds, _PROFILED_RUNS)
         executed = [item for item in engine.request.profiling_info if item.status.name == "EXECUTED"]
         return [
-            LayerTime(item.node_name, item.node_type, precision(item.exec_type), item.real_time.total_seconds() * 1e6)
+            LayerTime(item.node_name, item.node_type, precision(item.exec_type), took[item.node_name])
             for item in executed
         ]
 

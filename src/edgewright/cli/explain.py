@@ -141,7 +141,7 @@ def _behind(one: ExplainedLayer) -> str:
 
 def _stayed(found: Explanation) -> Iterator[str]:
     for one in found.fallbacks[:_LISTED]:
-        reason = one.reason or "no 8-bit form is written for it"
+        reason = one.reason or "the journal does not say why"
         took = f"{_time(one.time_us)}, {one.share:.1%}"
         yield f"{_short(one.name)} ({_console.escape(one.kind)}, {one.precision}, {took}): {_console.escape(reason)}"
     yield from _more(found.fallbacks)

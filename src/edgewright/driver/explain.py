@@ -27,6 +27,8 @@ _FEWEST, _MOST = 5, 25
 _LIMITS = Limits(deadline_s=900.0)
 _TOLERATED = 0.1
 """Layers and overhead beside the profiled run: further off, the figures are said to be shaky."""
+_DISTORTED = 0.2
+"""Slower than a plain run by this share: the layers' times are not taken at their word."""
 _ONNX = ".onnx"
 
 
@@ -180,6 +182,8 @@ def _remarks(written: Written, timing: Timing, *, proxy: bool) -> list[str]:
         found.append("the bundle's journal counts no multiplications, so no layer has any")
     if abs(timing.accounted - 1) > _TOLERATED:
         found.append(f"layers and overhead are {timing.accounted:.0%} of the profiled run: its layers come and go")
+    if timing.slower_by > _DISTORTED:
+        found.append(f"timing the layers made the run {timing.slower_by:.0%} slower: small ones take less without it")
     if timing.overhead_us < -_TOLERATED * timing.profiled_us:
         found.append("the layers take longer than the run: the engine executes some of them at the same time")
     if written.precision not in EIGHT_BITS:

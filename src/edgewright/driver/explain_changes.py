@@ -71,7 +71,8 @@ def changes(seen: Seen) -> tuple[Change, ...]:
 def _change(
     seen: Seen, what: str, text: str, gain_us: float, *, layers: Sequence[str], figures: Mapping[str, float]
 ) -> Change:
-    gain = min(gain_us, seen.timing.plain_us)
+    # Of profiled layers: where those take longer than the whole plain run, the timers are part of every one of them.
+    gain = gain_us * min(1.0, seen.timing.plain_us / seen.timing.layers_us)
     return Change(what, text, gain, gain / seen.timing.plain_us, tuple(layers), figures)
 
 
@@ -87,7 +88,7 @@ def _float_products(seen: Seen) -> Iterator[Change]:
         return
     share = took / seen.timing.profiled_us
     ratio = fast / slow
-    begin = f"{len(floats)} of {len(counting)} layers that multiply compute in floating point and take {share:.0%}"
+    begin = f"{len(floats)} of {_layers(len(counting))} that multiply: in floating point, {share:.0%}"
     if seen.precision in EIGHT_BITS:
         names = {one.name for one in floats}
         why = Counter(one.reason for one in seen.stayed if one.name in names and one.reason)
@@ -109,7 +110,7 @@ def _alone(seen: Seen) -> Iterator[Change]:
         share = took / seen.timing.profiled_us
         slowest = max(inside, key=lambda one: one.time_us)
         text = (
-            f"{len(inside)} conversions between reals and codes run on their own inside the model and take {share:.0%} "
+            f"{_layers(len(inside))} for conversions between reals and codes alone, inside the model: {share:.0%} "
             f"of the run, the slowest between '{slowest.between[0]}' and '{slowest.between[1]}': have both sides of "
             "each compute in codes, or neither"
         )
@@ -125,7 +126,7 @@ def _layout(seen: Seen) -> Iterator[Change]:
         share = took / seen.timing.profiled_us
         added = sum(not one.operators for one in moves)
         text = (
-            f"{len(moves)} layers only lay values out anew or convert their type and take {share:.0%} of the run; the "
+            f"{_layers(len(moves))} for laying values out anew or converting their type: {share:.0%} of the run; the "
             f"engine added {added} of them: take transposes out of the model, or feed it in the layout it computes in"
         )
         figures = {"layers": len(moves), "added": added, "time_us": took, "share": share}
@@ -158,8 +159,8 @@ def _slow(seen: Seen) -> Iterator[Change]:
         reached, share = 1 - gain / took, took / seen.timing.profiled_us
         slowest = max(group, key=lambda one: one.time_us * (1 - (one.roofline or 0.0)))
         text = (
-            f"{len(group)} {kind} layers in {precision} take {share:.0%} of the run and reach {reached:.0%} of what "
-            f"this machine showed for so many products and bytes, '{slowest.name}' {slowest.roofline or 0.0:.0%}: "
+            f"{_layers(len(group), kind)} in {precision}: {share:.0%} of the run, at {reached:.0%} of what this "
+            f"machine showed for so many products and bytes, '{slowest.name}' {slowest.roofline or 0.0:.0%}: "
             "another runtime may have a better kernel, --target native lets them compete"
         )
         figures = {"layers": len(group), "time_us": took, "share": share, "roofline": reached}
@@ -178,12 +179,17 @@ def _others(seen: Seen) -> Iterator[Change]:
         share = took / seen.timing.profiled_us
         precisions = "/".join(sorted({one.precision for one in group}))
         text = (
-            f"{len(group)} {kind} layers without products ({precisions}) take {share:.0%} of the run, "
-            f"{1 - gain / took:.0%} of that to move their bytes: fold them into the layers around them, or use a "
+            f"{_layers(len(group), kind)} without products ({precisions}): {share:.0%} of the run, "
+            f"{1 - gain / took:.0%} of that to move the bytes: fold them into the layers around them, or use a "
             "cheaper operator"
         )
         figures = {"layers": len(group), "time_us": took, "share": share}
         yield _change(seen, "no-products", text, gain, layers=_slowest(group), figures=figures)
+
+
+def _layers(number: int, kind: str = "") -> str:
+    """``1 Conv layer``, ``3 layers``."""
+    return f"{number} {kind}{' ' * bool(kind)}layer{'s' * (number != 1)}"
 
 
 def _slowest(layers: Sequence[ExplainedLayer]) -> list[str]:

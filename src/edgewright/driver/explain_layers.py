@@ -137,13 +137,16 @@ def _third(number: int) -> int:
 
 
 def mean_layers(profiles: Profiles) -> list[LayerTime]:
-    """The layers of the first of the quiet profiles, each with its mean time over them."""
+    """The layers of the fastest profile, each with its mean time over the quiet ones that have it.
+
+    An engine that is opened anew may number what it adds anew.
+    """
     runs = _quiet(profiles)
     times: dict[tuple[str, str], list[float]] = {}
     for run in runs:
         for layer in run.layers:
             times.setdefault((layer.name, layer.kind), []).append(layer.time_us)
-    return [replace(layer, time_us=sum(times[layer.name, layer.kind]) / len(runs)) for layer in runs[0].layers]
+    return [replace(layer, time_us=statistics.fmean(times[layer.name, layer.kind])) for layer in runs[0].layers]
 
 
 def explained(
@@ -160,7 +163,7 @@ def explained(
     profiled_us = timing_of(profiles).profiled_us
     found = []
     for layer, counted in zip(layers, _claimed(layers, products), strict=True):
-        macs = sum(products[name] for name in counted) * batch
+        macs = sum(products[name] for name in counted) * batch or layer.macs or 0
         found.append(_explained(layer, None if _uncounted(layer, macs) else macs, profiled_us, ceilings))
     return tuple(found), notes
 
