@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import onnx_ir as ir
 
@@ -52,7 +53,7 @@ class Twins:
     feeds: Sequence[Feeds]
     run: Run
 
-    @property
+    @cached_property
     def known(self) -> list[Layer]:
         """The layers that have a counterpart."""
         return [layer for layer in self.layers if layer.twin is not None]
@@ -70,16 +71,23 @@ class Twins:
 
     def region(self, layer: Layer) -> list[str]:
         """The nodes whose error is that of ``layer``: it, and what is before it up to others with a counterpart."""
-        makers = {value.name: node for node in self.model.ir.graph for value in node.outputs}
-        cut = {one.tensor for one in self.known} - {layer.tensor}
-        pending, found = [layer.tensor], dict[str, None]()
+        pending, found = [layer.tensor], dict[ir.Node, None]()
         while pending:
             name = pending.pop()
-            node = makers.get(name)
-            if node is not None and name not in cut and (node.name or "") not in found:
-                found[node.name or ""] = None
+            node = self._makers.get(name)
+            between = name == layer.tensor or name not in self._tensors
+            if node is not None and between and node not in found:
+                found[node] = None
                 pending.extend(value.name or "" for value in reads(node))
-        return list(found)
+        return [node.name or "" for node in found]
+
+    @cached_property
+    def _makers(self) -> dict[str, ir.Node]:
+        return {value.name or "": node for node in self.model.ir.graph for value in node.outputs}
+
+    @cached_property
+    def _tensors(self) -> frozenset[str]:
+        return frozenset(layer.tensor for layer in self.known)
 
     def answers(self, wanted: Sequence[Layer]) -> list[Answered]:
         """For each sample, what each of ``wanted`` makes when it is fed with what the twin has.

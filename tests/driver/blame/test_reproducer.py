@@ -86,6 +86,40 @@ def test_the_smallest_piece_that_the_pass_still_breaks(
     assert json.loads(json.dumps(report.to_json()))["exit_code"] == 1
 
 
+def test_the_branch_that_an_if_takes_is_cut_too(onnxruntime_target: Target, tmp_path: Path) -> None:
+    """Two deep; what captures a tensor of an outer graph is fed with it."""
+    text = """<ir_version: 10, opset_import: ["" : 20]> net (float[N,4] x, bool yes) => (float[N,4] y) {
+        a = Tanh(x)
+        b = If (yes) <
+            then_branch = inner () => (float[N,4] t) {
+                p = Neg(a)
+                q = If (yes) <
+                    then_branch = innermost () => (float[N,4] s) { r = Abs(p)  k = Exp(r)  s = Add(k, a) },
+                    else_branch = unused () => (float[N,4] u) { u = Exp(x) }
+                >
+                t = Neg(q)
+            },
+            else_branch = other () => (float[N,4] e) { e = Exp(x) }
+        >
+        y = Neg(b)
+    }"""
+    model = OnnxModel(ir.from_proto(onnx.shape_inference.infer_shapes(onnx.parser.parse_model(text))), "net")
+    scene = scene_of(random_net(1), onnxruntime_target, 1, precision="fp32")
+    feeds = {"x": np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4), "yes": np.array(True)}
+
+    def fails(piece: Piece) -> bool:
+        next(run_here(piece.model, [piece.feeds]))
+        return any(node.op_type == "Exp" for node in piece.model.ir.graph.all_nodes())
+
+    found = reproducer.reproduce(scene, Piece(model, feeds), fails)
+    assert found is not None
+    piece, told = found
+    assert told.nodes == ("k (Exp)",)
+    assert told.of == 3
+    onnx.checker.check_model(ir.to_proto(piece.model.ir))
+    np.testing.assert_allclose(piece.feeds["r"], np.abs(np.tanh(feeds["x"])), rtol=1e-6)
+
+
 def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_args: object) -> None:
         raise OSError(28, "No space left on device")
@@ -141,8 +175,7 @@ def test_where_no_tensor_is_known_a_model_is_cut_from_behind(
     scene = scene_of(random_net(1), onnxruntime_target, 1, precision="fp32")
     found = reproducer.reproduce(
         scene,
-        scene.original,
-        scene.feeds[0],
+        Piece(scene.original, scene.feeds[0]),
         lambda piece: any(node.op_type == "Relu" for node in piece.model.ir.graph),
     )
     assert found is not None

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from edgewright.compiler.blame.branches import taken_branch
 from edgewright.compiler.blame.extraction import Piece, extracted, node_names, recorded, working_nodes
 from edgewright.compiler.blame.reduction import Reduction
 from edgewright.core.errors import CannotWriteError, EngineError, IOFailureError
 from edgewright.core.foreign_text import spelt_out
 from edgewright.core.model import OnnxModel
-from edgewright.core.tensors import Feeds
 from edgewright.driver.blame.judges import AFTER, INPUTS, MODEL, write_feeds
 from edgewright.driver.blame.report import Reproducer
 from edgewright.driver.blame.scene import Scene
@@ -24,18 +24,37 @@ README = "README.txt"
 _SAID_EVERY = 20
 
 
-def reproduce(
-    scene: Scene, model: OnnxModel, feeds: Feeds, fails: Callable[[Piece], bool]
-) -> tuple[Piece, Reproducer] | None:
-    """The smallest piece of ``model`` that was found to fail on ``feeds``; None where not even the whole does.
+def reproduce(scene: Scene, whole: Piece, fails: Callable[[Piece], bool]) -> tuple[Piece, Reproducer] | None:
+    """The smallest piece of ``whole`` that was found to fail; None where not even the whole does.
 
-    Where the model cannot be run by the reference engine, it is only cut from behind: nobody knows its inner tensors.
+    Where all that is left is an If, the branch that it takes is cut further. A model that the reference engine cannot
+    run is only cut from behind: nobody knows its inner tensors.
     """
+    found = _cut(scene, whole, fails, MOST_JUDGED)
+    if found is None:
+        return None
+    piece, search = found
+    judged, exhausted = search.judged, search.exhausted
+    while judged < MOST_JUDGED and (branch := taken_branch(piece)) is not None:
+        deeper = _cut(scene, branch, fails, MOST_JUDGED - judged)
+        if deeper is None:
+            judged += 1
+            break
+        scene.log("  the branch that the If takes fails by itself")
+        piece, search = deeper
+        judged, exhausted = judged + search.judged, search.exhausted
+    names = tuple(node_names(piece.model, working_nodes(piece.model)))
+    return piece, Reproducer("", names, len(working_nodes(whole.model)), judged, not exhausted)
+
+
+def _cut(scene: Scene, whole: Piece, fails: Callable[[Piece], bool], most: int) -> tuple[Piece, Reduction] | None:
+    """The smallest piece, bodies left whole, with as few outputs as it fails with."""
+    model = whole.model
     try:
-        tensors = recorded(model, feeds, scene.run)
+        tensors = recorded(model, whole.feeds, scene.run)
     except EngineError as error:
         scene.notes.append(f"the model was only cut from behind, its inner tensors are not known: {error.problem}")
-        tensors = dict(feeds)
+        tensors = dict(whole.feeds)
 
     def still_fails(part: tuple[int, ...]) -> bool:
         piece = extracted(model, part, tensors)
@@ -45,9 +64,9 @@ def reproduce(
         if judged == 1 or judged % _SAID_EVERY == 0:
             scene.log(f"  {size} nodes still fail, {judged} pieces judged")
 
-    whole = working_nodes(model)
-    search = Reduction(still_fails, MOST_JUDGED, said)
-    part = search.smallest(whole) if whole else None
+    nodes = working_nodes(model)
+    search = Reduction(still_fails, most, said)
+    part = search.smallest(nodes) if nodes else None
     if part is None:
         return None
     piece = extracted(model, part, tensors)
@@ -55,10 +74,8 @@ def reproduce(
     for spec in piece.model.outputs if len(piece.model.outputs) > 1 else ():
         one = extracted(model, part, tensors, [spec.name])
         if one is not None and fails(one):
-            piece = one
-            break
-    found = Reproducer("", tuple(node_names(model, part)), len(whole), search.judged, not search.exhausted)
-    return piece, found
+            return one, search
+    return piece, search
 
 
 def written(out: Path, piece: Piece, found: Reproducer, text: str, after: OnnxModel | None = None) -> Reproducer:

@@ -47,6 +47,8 @@ def look(scene: Scene, request: BlameRequest, workdir: Path) -> BlameReport:
         failed, reproducer = _by_check(scene, request, judge)
     else:
         failed, reproducer = _by_pass(scene, request)
+    if request.out is not None and not failed:
+        scene.notes.append(f"nothing fails, so nothing was written to {request.out}")
     rows = [step.row for step in scene.steps]
     guilty = guilty_pass([*rows, *scene.extra])
     layers, guilty_layer = _layers(scene, guilty)
@@ -101,7 +103,7 @@ def _by_pass(scene: Scene, request: BlameRequest) -> tuple[str, Reproducer | Non
     judge = PassJudge(step.pass_, scene, raises=step.after is None)
     scene.log(f"looking for the smallest piece on which {step.row.name} fails")
     for feeds in scene.feeds:
-        found = reproduce(scene, step.before, feeds, judge.fails)
+        found = reproduce(scene, Piece(step.before, feeds), judge.fails)
         if found is not None:
             piece, reproducer = found
             after = judge.after(piece)
@@ -178,7 +180,7 @@ def _cut(
         scene.notes.append("give -o FOLDER to have the smallest piece that still fails cut out")
         return failed, None
     scene.log("looking for the smallest piece that still fails the check")
-    found = reproduce(scene, whole.model, whole.feeds, judge.fails)
+    found = reproduce(scene, whole, judge.fails)
     if found is None:
         scene.notes.append("no reproducer: the check does not fail again with the same model and inputs")
         return failed, None
