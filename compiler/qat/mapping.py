@@ -233,18 +233,30 @@ def _place(op: WantedOp, nodes: Mapping[str, list[Node]], tensors_of: Mapping[No
 
 
 def _anchor(op: WantedOp, edges: Sequence[tuple[Node, Node, str]], products: Sequence[Node]) -> Place | str:
+    import torch
+
     if len(products) != 1:
         return f"{len(products)} products of the torch graph stand for it"
     product = products[0]
     place = _PRODUCTS.get(str(product.target), 0)
     activation, weight = product.args[place], product.args[place + 1]
-    mine = tuple(edge for edge in edges if edge[1] is product)
-    if len(mine) != len(edges) or any(source is not activation for source, _, _ in mine):
+    # Zero is on every grid: what is padded with zeros behind the codes is what is padded before them.
+    padded = isinstance(activation, torch.fx.Node) and _pads_zeros(activation)
+    if any(reader is not (activation if padded else product) for _, reader, _ in edges) or (
+        not padded and any(source is not activation for source, _, _ in edges)
+    ):
         return "it reads its input through other operators in the torch graph"
     assert not isinstance(weight, str | int | float | None)
     if not _is_constant(weight):  # type: ignore[arg-type]
         return "its weight is computed from inputs in the torch graph"
-    return Place(op, mine, (), (weight, product))  # type: ignore[arg-type]
+    return Place(op, tuple(edges), (), (weight, product))  # type: ignore[arg-type]
+
+
+def _pads_zeros(node: Node) -> bool:
+    """As Keras-like convolutions do that pad more on one side."""
+    if str(node.target) == "aten.constant_pad_nd.default":
+        return not any(node.args[2:3])
+    return str(node.target) == "aten.pad.default" and node.args[2:3] in ((), ("constant",)) and not any(node.args[3:4])
 
 
 def _is_constant(node: Node) -> bool:
