@@ -75,11 +75,14 @@ def _quantizer(located: Located, wanted: Wanted, ranges: str, made: dict[object,
 
         def annotate(self, model: GraphModule) -> GraphModule:
             specs = _Specs(wanted, ranges)
-            inputs: dict[Node, dict[Node, QuantizationSpec]] = {}
+            inputs: dict[Node, dict[Node, QuantizationSpec | None]] = {}
             outputs: dict[Node, QuantizationSpec] = {}
             for place in located.places:
                 for source, reader, tensor in place.edges:
                     inputs.setdefault(reader, {})[source] = specs.activation(tensor)
+                    if place.weight is not None and reader is not place.weight[1]:
+                        # It only pads; torchao takes the product's first entry for what it reads.
+                        inputs.setdefault(place.weight[1], {})[reader] = None
                 for source, reader in place.constants:
                     inputs.setdefault(reader, {}).setdefault(source, specs.constant())
                 if place.weight is not None:

@@ -90,12 +90,31 @@ class Tokens(nn.Module):
         return answer
 
 
+class Padded(nn.Module):
+    """Pads by an operator of its own, on one side more than on the other, as ports of Keras models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = unit(3, 8, kernel=1)
+        self.down = nn.Conv2d(8, 8, 3, stride=2, groups=8)
+        self.norm = nn.BatchNorm2d(8)
+        self.wide = nn.Conv2d(8, 16, 3)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.down(nn.functional.pad(self.stem(x), (0, 1, 0, 1))))
+        x = self.wide(nn.functional.pad(nn.functional.relu6(x), (1, 1, 1, 1), mode="constant", value=0.0))
+        answer: torch.Tensor = self.head(x.mean((2, 3)))
+        return answer
+
+
 NETS: dict[str, Callable[[], nn.Module]] = {
     "plain": Plain,
     "residual": Residual,
     "depthwise": Depthwise,
     "squeeze": Squeeze,
     "tokens": Tokens,
+    "padded": Padded,
 }
 
 
