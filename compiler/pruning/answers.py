@@ -81,11 +81,16 @@ def class_error(reference: list[list[torch.Tensor]], answers: list[list[torch.Te
     import torch
 
     one, other = (torch.cat([batch[0] for batch in batches]).double() for batches in (reference, answers))
-    if bool((one >= 0).all()) and bool((one.sum(-1) - 1).abs().max() < _SUMS_TO_ONE):
+    if are_probabilities(one):
         one, other = one.clamp_min(_TINY).log(), other.clamp_min(_TINY).log()
     mine, theirs = one.log_softmax(-1), other.log_softmax(-1)
     divergence = float((mine.exp() * (mine - theirs)).sum(-1).mean())
     return float("inf") if math.isnan(divergence) else max(divergence, 0.0)
+
+
+def are_probabilities(scores: torch.Tensor) -> bool:
+    """Whether the last axis of ``scores`` holds a distribution already."""
+    return bool((scores >= 0).all()) and bool((scores.sum(-1) - 1).abs().max() < _SUMS_TO_ONE)
 
 
 def error_for(metric: str, answers: list[list[torch.Tensor]]) -> Error:

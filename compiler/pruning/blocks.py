@@ -1,8 +1,7 @@
 """Whole residual blocks: which a module has, and the module without one of them.
 
-A block adds something to what it is given; without it the next one gets what it was given. Networks whose blocks were
-left out at random in training (Huang et al. 2016, "Deep networks with stochastic depth") lose least by it, and losing a
-block costs no target any efficiency, where a narrower layer may.
+A block adds something to what it is given; without it the next one gets what it was given (as happens at random while
+networks of stochastic depth are trained: Huang et al. 2016). Unlike narrower layers that is made up for by nothing.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class PruneOptions:
     compensate: bool = True
     """Whether what the removed channels carried is regressed on those that stay, and added to the next layer."""
     samples: int = 256
-    """Samples that are looked at, at most, of training and of calibration each."""
+    """Samples that are looked at, at most, to make up for cuts, and as many to see by what they do."""
     undercut: float = 0.08
     """By what share of the limit a latency goal is undercut: what is timed quickly while pruning differs from what the
     whole protocol measures in the end."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgewright.compiler.metric_kinds import CLASSIFYING
+from edgewright.compiler.pruning.answers import are_probabilities
 from edgewright.compiler.recovery.calls import floats
 from edgewright.core.errors import UsageError
 from edgewright.core.user_code import blaming_user, load_function
@@ -72,7 +73,7 @@ def output_loss(answers: str, temperature: float, metric: str, sample: Named) ->
         raise UsageError(f"outputs {shapes} are no scores of classes", "Set answers = 'values'.")
     if answers == "values" or not fits or (answers == "auto" and metric not in CLASSIFYING):
         return relative_error, "relative squared error"
-    return soft_classes(temperature, name, _are_probabilities(first)), f"soft classes at temperature {temperature:g}"
+    return soft_classes(temperature, name, are_probabilities(first)), f"soft classes at temperature {temperature:g}"
 
 
 def labels_loss(reference: str, sample: Named, labels: torch.Tensor, *, classes: bool) -> LabelsLoss | str:
@@ -98,17 +99,13 @@ def labels_loss(reference: str, sample: Named, labels: torch.Tensor, *, classes:
     if int(labels.min()) < 0 or int(labels.max()) >= first.shape[1]:
         return f"labels from {int(labels.min())} to {int(labels.max())} do not fit {first.shape[1]} classes"
 
-    probabilities = _are_probabilities(first)
+    probabilities = are_probabilities(first)
 
     def cross_entropy(outputs: Named, wanted: torch.Tensor) -> torch.Tensor:
         scores = outputs[name].clamp_min(_TINY).log() if probabilities else outputs[name]
         return functional.cross_entropy(scores, wanted.reshape(-1).long())
 
     return cross_entropy
-
-
-def _are_probabilities(scores: torch.Tensor) -> bool:
-    return bool((scores >= 0).all()) and bool((scores.sum(-1) - 1).abs().max() < 1e-3)
 
 
 def _own(reference: str) -> LabelsLoss:

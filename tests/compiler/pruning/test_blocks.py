@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -227,8 +226,7 @@ def test_a_block_that_saves_no_time_stays(tmp_path: Path) -> None:
 
 
 def test_blocks_go_for_a_size_as_well(tmp_path: Path) -> None:
-    context = context_for(tmp_path, PruneOptions(), make=stages, goal=Goal(max_bytes=4 * 3300))
-    result = prune(replace(context, goal=Goal(max_bytes=4 * 3300)))
+    result = prune(context_for(tmp_path, PruneOptions(), make=stages, goal=Goal(max_bytes=4 * 3300)))
     assert units(result)["stage.1"] == [1, 0]
     assert result.parameters is not None
     assert result.parameters <= 3300
