@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from edgewright.core.tensors import Feeds
 
 ROOT = Path(__file__).resolve().parent.parent
+# No result of a test may come from an earlier run's cache; tests of the cache switch it on for themselves.
+os.environ["EDGEWRIGHT_CACHE_SIZE"] = "0"
+
 LINKED_FOLDERS = ("compiler", "backends", "benchmarks", "targets")
 
 hypothesis.settings.register_profile(

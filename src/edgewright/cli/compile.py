@@ -79,6 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="keep checkpoints and trained weights here (default: OUT.work, until done)",
     )
+    parser.add_argument("--no-cache", action="store_true", help="compute and measure everything anew, and keep nothing")
+    parser.add_argument(
+        "--explain-miss", action="store_true", help="say what is otherwise than in what the cache holds"
+    )
     parser.add_argument("--trials", type=int, default=12, help="variants of int8 to try per scheme (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random choice (default 0)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
@@ -93,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> ExitCode:
     """Compiles, and says what became of each target."""
-    from edgewright.driver.compile import compile_model
+    from edgewright.driver.cache_compile import compile_cached
     from edgewright.driver.request import CompileRequest
 
     bar = ProgressLine(args.model, eager=False)
@@ -120,6 +124,8 @@ def run(args: argparse.Namespace) -> ExitCode:
         depfile=args.depfile,
         trust_pickle=args.trust_pickle,
         allow_nonfinite=args.allow_nonfinite,
+        cache=not args.no_cache,
+        explain_miss=args.explain_miss,
         trace=args.trace,
         progress=bar.show,
         log=lambda line: bar.talk(_console.escape_lines(line)),
@@ -129,7 +135,7 @@ def run(args: argparse.Namespace) -> ExitCode:
             _console.say("--trace is left out: a dry run measures nothing")
         return _dry_run(request, as_json=args.json)
     with bar:
-        report = compile_model(request)
+        report = compile_cached(request)
     if args.json:
         _console.result(json.dumps(report.to_json(), indent=2, sort_keys=True))
     else:
@@ -165,6 +171,8 @@ def _line(one: TargetReport) -> str:
             f"{accuracy.metric} {accuracy.value:.4f} (original {accuracy.reference:.4f}, drop {accuracy.drop:+.4f},"
             f" {accuracy.n} samples{mark})"
         )
+    if one.from_cache is not None:
+        parts.append(f"from the cache, measured on {one.from_cache}")
     return ", ".join(parts)
 
 

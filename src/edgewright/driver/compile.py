@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from edgewright.benchmarks.accuracy import default_metric
+from edgewright.compiler.intake.beside import files_beside
 from edgewright.compiler.intake.source import LoadedModel, load_model
 from edgewright.compiler.site import Absent, Site
 from edgewright.core.compare import worst_error
@@ -16,6 +17,7 @@ from edgewright.core.errors import EdgewrightError, UnavailableError, UsageError
 from edgewright.core.model import TorchFile
 from edgewright.core.workdir import working_folder
 from edgewright.driver import package
+from edgewright.driver.cache_compile import Compiles
 from edgewright.driver.chain import Chain, checkpoints, require_trainable, wanted_stages
 from edgewright.driver.conclude import Winner, conclude
 from edgewright.driver.depfile import files_read, write_depfile
@@ -46,8 +48,8 @@ RETRIES = 3
 """How often a candidate that missed when it was proven is tuned again."""
 
 
-def compile_model(request: CompileRequest) -> CompileReport:
-    """Compiles one model for all targets of the request.
+def compile_model(request: CompileRequest, cache: Compiles | None = None) -> CompileReport:
+    """Compiles one model for all targets of the request, those that ``cache`` has given already excepted.
 
     With several targets, a failure of one is its entry in the report and the others go on; with one it is raised.
 
@@ -58,12 +60,12 @@ def compile_model(request: CompileRequest) -> CompileReport:
     with working_folder() as workdir:
         job, notes = open_job(request, groups, workdir)
         if stages := wanted_stages(job.recipe, request):
-            return _trained_and_compiled(job, groups, notes, stages)
-        return _compiled(job, groups, notes)
+            return _trained_and_compiled(job, groups, notes, stages, cache)
+        return _compiled(job, groups, notes, cache)
 
 
 def _trained_and_compiled(
-    job: Job, groups: Sequence[Group], notes: tuple[str, ...], stages: tuple[str, ...]
+    job: Job, groups: Sequence[Group], notes: tuple[str, ...], stages: tuple[str, ...], cache: Compiles | None
 ) -> CompileReport:
     """What the stages leave is kept until every bundle is there as it was wished for."""
     plan = None if job.request.plan is None else read_plan(job.request.plan)
@@ -72,17 +74,26 @@ def _trained_and_compiled(
         chain = Chain(job, stages, lanes, work.path, () if plan is None else plan.choice.widths)
         if job.request.search_settings is not None:
             chain = replace(chain, settings=search_settings(chain, job.request.search_settings))
-        report = _compiled(replace(job, variants=chain.run()), groups, notes)
+        report = _compiled(replace(job, variants=chain.run()), groups, notes, cache)
         work.kept = any(one.exit_code for one in report.targets)
     return report
 
 
-def _compiled(job: Job, groups: Sequence[Group], notes: tuple[str, ...]) -> CompileReport:
+def _compiled(
+    job: Job, groups: Sequence[Group], notes: tuple[str, ...], cache: Compiles | None = None
+) -> CompileReport:
     request = job.request
     reports = []
     for group in groups:
         try:
+            if cache is not None and group.name in cache.given:
+                reports.append(cache.given[group.name])
+                continue
+            if cache is not None:
+                cache.begin(group)
             reports.append(compile_group(job, group))
+            if cache is not None:
+                cache.keep(group, reports[-1], job.original.name, notes, files_beside(Path(request.model)))
         except EdgewrightError as error:
             if len(groups) == 1:
                 raise

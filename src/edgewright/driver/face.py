@@ -149,6 +149,7 @@ def compile(  # noqa: A001 - the word users know; nobody imports the builtin's n
     shapes: tuple[str, ...] = (),
     recipe: Path | str | None = None,
     seed: int = 0,
+    cache: bool = True,
     log: Callable[[str], None] = lambda _line: None,
 ) -> Bundle:
     """Compiles ``model`` for one target and returns the bundle written to ``out``.
@@ -162,13 +163,14 @@ def compile(  # noqa: A001 - the word users know; nobody imports the builtin's n
         keep: glob patterns of modules that must not lose channels.
         resume: go on from checkpoints of the very same inputs.
         work: where checkpoints and trained weights are kept; by default beside ``out``, until the bundle is there.
+        cache: take the bundle from the user's cache where every input is as it was, and keep what is compiled.
         log: takes each line of talk.
 
     Raises:
         LimitMissedError: a limit was missed; the best found is beside ``out`` with ``.missed`` in its name.
         EdgewrightError: anything else that is wrong, in one message.
     """
-    from edgewright.driver.compile import compile_model  # a device opens bundles without the compiler installed
+    from edgewright.driver.cache_compile import compile_cached
 
     request = CompileRequest(
         model=str(model),
@@ -186,9 +188,10 @@ def compile(  # noqa: A001 - the word users know; nobody imports the builtin's n
         shapes=shapes,
         recipe=None if recipe is None else Path(recipe),
         seed=seed,
+        cache=cache,
         log=log,
     )
-    (report,) = compile_model(request).targets
+    (report,) = compile_cached(request).targets
     if report.problem or report.bundle is None:
         raise LimitMissedError(report.problem, report.remedy)
     return Bundle.read(report.bundle)

@@ -27,6 +27,8 @@ class TargetReport:
     notes: tuple[str, ...] = ()
     recipe_digest: str | None = None
     plan_digest: str | None = None
+    from_cache: str | None = None
+    """When what is taken from the cache was compiled and measured, UTC; None for what was done now."""
 
     def to_json(self) -> dict[str, object]:
         """One object of the ``targets`` list of ``--json``."""
@@ -46,6 +48,7 @@ class TargetReport:
             "notes": list(self.notes),
             "recipe_digest": self.recipe_digest,
             "plan_digest": self.plan_digest,
+            "from_cache": self.from_cache,
         }
 
 

@@ -57,6 +57,10 @@ class CompileRequest:
     """How long to search for settings of the training stages first."""
     work: Path | None = None
     """Where checkpoints and trained weights are kept; None for beside ``out``, until the bundle is there."""
+    cache: bool = False
+    """Take what was computed before from the user's cache, and keep what is computed now."""
+    explain_miss: bool = False
+    """Say what is otherwise than in the nearest thing that is kept."""
     trace: bool = False
     """Measure the model after every pass too, into the record beside the bundle."""
     progress: Callable[[str, float], None] = lambda _what, _share: None

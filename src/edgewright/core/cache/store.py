@@ -1,0 +1,279 @@
+"""Entries by key: published whole or not at all, checked on every read, the least recently used leave first.
+
+Nothing is locked while something is computed: two processes may compute the same thing, and the first to publish wins.
+A reader holds its entry's file open under a shared lock, so that eviction passes over it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from edgewright.core.cache.differences import differences
+from edgewright.core.cache.entry import (
+    BrokenEntryError,
+    Header,
+    Kept,
+    Key,
+    Part,
+    check_whole,
+    pack,
+    read_header,
+    unpack,
+)
+
+_TEMPORARY = "tmp"
+_NEAR = 0.5
+"""An entry that shares less than this of its parts is no explanation of a miss."""
+_SETTLED_S = 60.0
+"""A temporary file this old that nobody has locked is nobody's."""
+
+
+class Hit:
+    """An entry that was found and is whole; a context manager, and safe from eviction until it ends."""
+
+    def __init__(self, file: IO[bytes], header: Header) -> None:
+        self._file, self._header = file, header
+        self.created, self.value = header.created, header.value
+        self.names: Sequence[str] = [one.name for one in header.files]
+
+    def read(self, name: str) -> bytes:
+        """One file's bytes.
+
+        Raises:
+            KeyError: the entry has no such file.
+        """
+        return b"".join(self.pieces(name))
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """One file's bytes, at most 1 MiB at a time.
+
+        Raises:
+            KeyError: the entry has no such file.
+        """
+        return unpack(self._file, self._header, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class Miss:
+    """Nothing is kept under a key, and why."""
+
+    reason: str
+    differences: Sequence[str] = ()
+    """What is otherwise than in the entry that is nearest, a line each."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """An entry that was read whole; ``problem`` is empty for one that is in order."""
+
+    kept: Kept
+    problem: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """The entries in one folder."""
+
+    folder: Path
+    limit_bytes: int
+
+    def find(self, key: Key) -> Hit | Miss:
+        """What is kept under ``key``, checked; a broken entry is dropped and counts as a miss."""
+        path = self._path(key)
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return self._explained(key)
+        except OSError as error:
+            return Miss(f"the entry cannot be read: {error.strerror}")
+        try:
+            _lock(file, fcntl.LOCK_SH)
+            header = check_whole(file)
+        except (BrokenEntryError, OSError) as error:
+            file.close()
+            _unlink(path)
+            return Miss(f"the entry was broken and is dropped: {error}")
+        if header.key.digest != key.digest:
+            file.close()
+            _unlink(path)
+            return Miss("the entry was another one's under a wrong name, and is dropped")
+        with contextlib.suppress(OSError):  # a folder that may only be read: then nothing is evicted either
+            os.utime(file.fileno(), ns=_clock())
+        return Hit(file, header)
+
+    def publish(self, key: Key, value: Part, files: Mapping[str, Path | bytes] | None = None) -> str:
+        """Keeps ``value`` and ``files`` under ``key``, unless another process was first.
+
+        Returns:
+            Why nothing is kept; empty when all is well. A cache that fails is no failure of the work.
+        """
+        path = self._path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._temporary() as (file, name):
+                size = pack(file, key, _now(), value, files or {})
+                if size > self.limit_bytes:
+                    return f"its {size} bytes are more than the cache may hold"
+                file.flush()
+                os.utime(file.fileno(), ns=_clock())
+                with contextlib.suppress(FileExistsError):
+                    os.link(name, path)
+        except OSError as error:
+            return f"it cannot be written: {error.strerror or error}"
+        self.evict(spare=path)
+        return ""
+
+    def evict(self, spare: Path | None = None) -> int:
+        """Deletes what was not used for longest, until the rest is within the limit.
+
+        Args:
+            spare: an entry that stays.
+
+        Returns:
+            How many entries were deleted.
+        """
+        found = sorted(self._files(), key=lambda one: one[1].st_mtime_ns)
+        total, count = sum(state.st_size for _, state in found), 0
+        for path, state in found:
+            if total <= self.limit_bytes:
+                break
+            if path != spare and _unlink_unread(path):
+                total -= state.st_size
+                count += 1
+        return count
+
+    def entries(self) -> list[Kept]:
+        """All entries, the last used first; of each only the header is read."""
+        found = sorted(self._files(), key=lambda one: (-one[1].st_mtime_ns, one[0]))
+        return [one for path, state in found if (one := self._kept(path, state)) is not None]
+
+    def verify(self) -> Iterator[Verified]:
+        """Reads every entry whole and drops those that are broken."""
+        for one in self.entries():
+            problem = one.problem
+            try:
+                with one.path.open("rb") as file:
+                    _lock(file, fcntl.LOCK_SH)
+                    header = check_whole(file)
+                    named = (one.kind, one.digest) == (header.key.kind, header.key.digest)
+                    problem = "" if named else "its name is another key's"
+            except FileNotFoundError:
+                continue  # evicted by another process meanwhile
+            except (BrokenEntryError, OSError) as error:
+                problem = str(error)
+            if problem:
+                _unlink(one.path)
+            yield Verified(one, problem)
+
+    def clear(self, kind: str | None = None, unused_since: float | None = None) -> list[Kept]:
+        """Deletes entries, those being read excepted.
+
+        Args:
+            kind: only of this one; None for all.
+            unused_since: only those whose last use was before, in seconds since the epoch.
+
+        Returns:
+            What was deleted.
+        """
+        chosen = [one for one in self.entries() if kind in (None, one.kind)]
+        chosen = [one for one in chosen if unused_since is None or one.used < unused_since]
+        return [one for one in chosen if _unlink_unread(one.path)]
+
+    def _path(self, key: Key) -> Path:
+        return self.folder / key.kind / key.digest[:2] / key.digest
+
+    def _files(self) -> list[tuple[Path, os.stat_result]]:
+        found = []
+        for path in self.folder.glob("*/??/*"):
+            with contextlib.suppress(OSError):  # evicted by another process meanwhile
+                found.append((path, path.stat()))
+        return found
+
+    def _kept(self, path: Path, state: os.stat_result) -> Kept | None:
+        header, problem = None, ""
+        try:
+            with path.open("rb") as file:
+                header = read_header(file)
+        except FileNotFoundError:
+            return None
+        except (BrokenEntryError, OSError) as error:
+            problem = str(error)
+        return Kept(path, state.st_size, state.st_mtime, path.parent.parent.name, path.name, header, problem)
+
+    def _explained(self, key: Key) -> Miss:
+        """The entry of the same kind with the most parts alike, the last used among equals, says what is new."""
+        best: tuple[float, list[str]] | None = None
+        for one in self.entries():
+            if one.kind == key.kind and one.header is not None:
+                alike, lines = differences(one.header.key.parts, key.parts)
+                if best is None or alike > best[0]:
+                    best = (alike, lines)
+        if best is None:
+            return Miss("nothing of this kind is kept")
+        if best[0] < _NEAR:
+            return Miss("nothing like it is kept")
+        return Miss("it is not the same as what is kept", best[1])
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[tuple[IO[bytes], str]]:
+        """A locked file that is gone afterwards; those of processes that were killed are swept on the way."""
+        folder = self.folder / _TEMPORARY
+        folder.mkdir(exist_ok=True, mode=0o700)
+        for left in folder.iterdir():
+            if left.stat().st_mtime < time.time() - _SETTLED_S:
+                _unlink_unread(left)
+        handle, name = tempfile.mkstemp(dir=folder)  # mode 0600
+        with os.fdopen(handle, "wb") as file:
+            _lock(file, fcntl.LOCK_EX)
+            try:
+                yield file, name
+            finally:
+                _unlink(Path(name))
+
+
+def _lock(file: IO[bytes], how: int) -> None:
+    with contextlib.suppress(OSError):  # a file system without locks: an open file is safe from deletion anyway
+        fcntl.flock(file.fileno(), how)
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _unlink_unread(path: Path) -> bool:
+    """Deletes a file that no process reads or writes at the moment."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _clock() -> tuple[int, int]:
+    """Finer than what the system writes by itself, so that the order of two uses is known."""
+    return time.time_ns(), time.time_ns()
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,201 @@
+"""A compile whose every input is as it was: its bundles come from the cache, and say so.
+
+What was measured then is written into the record beside the bundle again, marked with ``from_cache``; it is never shown
+as measured now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from edgewright.benchmarks.record import append_to, read_document, record_path
+from edgewright.core.bundle.manifest import Accuracy
+from edgewright.core.cache import Hit, Key, NoCache, Part, Store, open_store
+from edgewright.core.errors import EdgewrightError, ExitCode
+from edgewright.core.files import replacing
+from edgewright.driver.cache_inputs import Unknowable, compile_parts, group_parts, keep_beside
+from edgewright.driver.depfile import files_read, write_depfile
+from edgewright.driver.outputs import Group, output_groups
+from edgewright.driver.report import CompileReport, TargetReport
+from edgewright.driver.request import CompileRequest
+
+KIND = "compile"
+_BUNDLE = "bundle"
+_MEASURED = ("records", "training")
+"""The lists in a file of records that a compile adds to."""
+_DIFFERENCES_SHOWN = 8
+_PLAIN = ("target", "digest", "precision", "candidate", "size_bytes", "original_bytes", "recipe_digest", "plan_digest")
+
+
+def compile_cached(request: CompileRequest) -> CompileReport:
+    """As :func:`edgewright.driver.compile.compile_model`, with what the user's cache has of it taken from there.
+
+    Raises:
+        EdgewrightError: as there.
+    """
+    groups = output_groups(request)
+    cache = open_compiles(request, groups)
+    if cache is not None and len(cache.given) == len(groups):
+        report = CompileReport(cache.model, tuple(cache.given[group.name] for group in groups), cache.notes)
+        if request.depfile is not None:
+            write_depfile(request.depfile, [group.out for group in groups], files_read(request))
+        return report
+    from edgewright.driver.compile import compile_model  # slow to import, and all that a hit has no need of
+
+    return compile_model(request, cache)
+
+
+@dataclass
+class Compiles:
+    """What is kept of one request's targets, and what will be."""
+
+    store: Store
+    request: CompileRequest
+    groups: Sequence[Group]
+    parts: Mapping[str, Part]
+    given: dict[str, TargetReport] = field(default_factory=dict)
+    """The targets whose bundles came from the cache and are written already."""
+    model: str = ""
+    notes: tuple[str, ...] = ()
+    _before: dict[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Writes every bundle that is kept, and says why the others are not."""
+        for group in self.groups:
+            found = self.store.find(self._key(group))
+            if isinstance(found, Hit):
+                with found:
+                    self.given[group.name] = self._restored(group, found)
+                continue
+            if self.request.explain_miss:
+                self.request.log(f"{group.name} is not in the cache: {found.reason}")
+                for line in found.differences[:_DIFFERENCES_SHOWN]:
+                    self.request.log(f"  {line}")
+                if len(found.differences) > _DIFFERENCES_SHOWN:
+                    self.request.log(f"  and {len(found.differences) - _DIFFERENCES_SHOWN} more")
+
+    def begin(self, group: Group) -> None:
+        """Takes down what the record beside ``group``'s bundle holds before it is compiled."""
+        self._before[group.name] = _counts(group.out)
+
+    def keep(self, group: Group, report: TargetReport, model: str, notes: Sequence[str], beside: Sequence[str]) -> None:
+        """Keeps a bundle that met every limit; what missed one is worth another try.
+
+        Args:
+            beside: the files that hold the model's weights, where they are not in its own.
+        """
+        if report.exit_code is not ExitCode.OK or report.bundle is None or report.problem:
+            return
+        try:
+            keep_beside(self.store, Path(self.request.model), beside)
+            again = compile_parts(self.store, self.request, self.groups)
+            parts = {**self.parts, "model": again["model"]} if isinstance(again, dict) else None
+            if parts is None or parts != again:
+                self.request.log(f"{group.name} is not kept in the cache: what goes in changed meanwhile")
+                return
+            value = {
+                **{name: getattr(report, name) for name in _PLAIN},
+                "accuracy": None if report.accuracy is None else vars(report.accuracy),
+                "notes": list(report.notes),
+                "model": model,
+                "job_notes": list(notes),
+                "measured": self._measured(group, report),
+            }
+            key = Key(KIND, group_parts(parts, group))
+            why = self.store.publish(key, value, {_BUNDLE: report.bundle})
+        except (EdgewrightError, OSError, ValueError) as error:
+            why = str(error)
+        if why:
+            self.request.log(f"{group.name} is not kept in the cache: {why}")
+
+    def _key(self, group: Group) -> Key:
+        return Key(KIND, group_parts(dict(self.parts), group))
+
+    def _measured(self, group: Group, report: TargetReport) -> dict[str, Part]:
+        """What this compile added to the record."""
+        document, before = read_document(record_path(group.out)), self._before.get(group.name, {})
+        found: dict[str, Part] = {}
+        for name in _MEASURED:
+            listed = cast("list[Mapping[str, object]]", document.get(name, []))
+            found[name] = [one for one in listed[before.get(name, 0) :] if _bundle_of(one) == report.digest]
+        return found
+
+    def _restored(self, group: Group, hit: Hit) -> TargetReport:
+        value = cast("dict[str, object]", hit.value)
+        with replacing(group.out) as file:
+            for piece in hit.pieces(_BUNDLE):
+                file.write(piece)
+        for name, listed in cast("dict[str, list[dict[str, object]]]", value["measured"]).items():
+            _append_missing(record_path(group.out), name, listed, hit.created)
+        accuracy = cast("dict[str, object] | None", value["accuracy"])
+        self.model, notes = str(value["model"]), cast("list[str]", value["job_notes"])
+        for note in notes:
+            if note not in self.notes:
+                self.notes = (*self.notes, note)
+                self.request.log(note)
+        self.request.log(f"{group.name}: from the cache, measured on {hit.created}")
+        return TargetReport(
+            exit_code=ExitCode.OK,
+            bundle=group.out,
+            accuracy=None if accuracy is None else Accuracy(**accuracy),  # type: ignore[arg-type]
+            notes=tuple(cast("list[str]", value["notes"])),
+            from_cache=hit.created,
+            **{name: value[name] for name in _PLAIN},  # type: ignore[arg-type]
+        )
+
+
+def open_compiles(request: CompileRequest, groups: Sequence[Group]) -> Compiles | None:
+    """The cache for one request, looked into already; None where there is none, or nothing can be known of it.
+
+    Raises:
+        UsageError: ``EDGEWRIGHT_CACHE_SIZE`` is no size.
+        CannotWriteError, IOFailureError: a bundle that is kept cannot be written.
+    """
+    if not request.cache:
+        if request.explain_miss:
+            request.log("nothing is taken from the cache: --no-cache")
+        return None
+    store = open_store()
+    if isinstance(store, NoCache):
+        if request.explain_miss or not store.wished:
+            request.log(f"no cache: {store.reason}")
+        return None
+    try:
+        parts = compile_parts(store, request, groups)
+    except (EdgewrightError, OSError):
+        return None  # an input that cannot be read: opening it says what is wrong with it
+    if isinstance(parts, Unknowable):
+        request.log(f"the whole compile is not taken from the cache: {parts.reason}")
+        return None
+    found = Compiles(store, request, groups, parts)
+    found.look()
+    return found
+
+
+def _counts(bundle: Path) -> dict[str, int]:
+    try:
+        document = read_document(record_path(bundle))
+    except EdgewrightError:
+        return {}
+    return {name: len(cast("list[object]", document.get(name, []))) for name in _MEASURED}
+
+
+def _bundle_of(entry: Mapping[str, object]) -> object:
+    subject = entry.get("subject")
+    return subject.get("bundle_sha256") if isinstance(subject, dict) else entry.get("bundle_sha256")
+
+
+def _append_missing(path: Path, name: str, listed: Sequence[Mapping[str, object]], created: str) -> None:
+    """What was measured then, marked; what stands there already is not repeated."""
+    for entry in listed:
+        there = cast("list[Mapping[str, object]]", read_document(path).get(name, []))
+        if any(_unmarked(one) == _unmarked(entry) for one in there):
+            continue
+        append_to(path, name, {**entry, "from_cache": str(entry.get("created") or created)})
+
+
+def _unmarked(entry: Mapping[str, object]) -> dict[str, object]:
+    return {name: item for name, item in entry.items() if name != "from_cache"}
