@@ -21,6 +21,8 @@ class QatOptions(TrainOptions):
     """Operator kinds of the ONNX form to leave in float."""
     even: bool = True
     """Start from channels that are evened out between a layer and the next, where that changes no answer."""
+    bias_correction: bool = True
+    """Start from biases that take back what codes add to the mean of each channel, where answers are closer then."""
     ranges: str = "learned"
     """Where activations' ranges come from, after calibration gave the first: ``learned`` by their gradient, ``average``
     of what passes, or ``fixed``."""

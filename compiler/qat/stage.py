@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from edgewright.compiler.pass_base import Note
+from edgewright.compiler.pruning.answers import answers_of, batches_of, error_for
+from edgewright.compiler.qat.correction import correct_biases
 from edgewright.compiler.qat.evening import even_out
 from edgewright.compiler.qat.extraction import LAYERS, put_back, save_grids, save_layers, trained_grids
 from edgewright.compiler.qat.folding import fold_batch_norms
@@ -25,6 +27,10 @@ from edgewright.compiler.torch_stage.state import GRIDS, save_state
 
 CHECKED = 4
 """Samples that the trained graph's answers are kept of."""
+CORRECTED = 64
+"""Samples that biases are corrected on."""
+LEAST_FOR_MEANS = 8
+"""Fewer samples say too little of a channel's mean."""
 _SHARE_OF_EPOCHS = 0.25
 """Of what a whole recovery would be given: weights are close to where they end already."""
 _SHARE_OF_RATE = 0.1
@@ -54,6 +60,7 @@ def train(context: StageContext) -> StageResult:
     if not prepared.quantised:
         return StageResult(0, (*notes, Note("warning", "qat", "nothing was quantised, so nothing was trained")))
     batch = fixed_batch(prepared.graph)
+    notes += _corrected(prepared, context, arrays, options)
     if batch is not None:
         text = f"the module can be traced for one batch size only: it is trained in batches of {batch}"
         notes.append(Note("warning", "graph", text))
@@ -126,6 +133,19 @@ def settled(options: QatOptions, context: StageContext, arrays: Arrays, batch: i
         # What bfloat16 rounds away is at most half a step of the codes, either way; answers are judged in float32.
         precision="bfloat16" if chosen.bfloat16 else "float32",
     )
+
+
+def _corrected(prepared: Prepared, context: StageContext, arrays: Arrays, options: QatOptions) -> list[Note]:
+    """Corrects biases on what training judges itself by, if it is asked to; says what came of it."""
+    if not options.bias_correction:
+        return []
+    batches = batches_of(arrays, context.inputs, CORRECTED)
+    if batches and len(batches[0][0]) < LEAST_FOR_MEANS:
+        return [Note("skipped", "graph", f"biases: means over batches of {len(batches[0][0])} say too little")]
+    count = correct_biases(prepared.graph, batches, error_for(context.metric, answers_of(prepared.graph, batches[:1])))
+    if not count:
+        return [Note("skipped", "graph", "biases: corrected for what codes add to them, they answer no better")]
+    return [Note("did", "graph", f"{count} biases were corrected for what codes add to the mean of their channels")]
 
 
 def _notes(wanted: Wanted, located: Located, prepared: Prepared) -> list[Note]:

@@ -50,6 +50,13 @@ def test_training_gets_closer_to_the_teacher_and_says_so(trained):
     assert result.size_bytes == 4 * result.parameters
 
 
+def test_it_says_what_became_of_the_biases(trained):
+    _, _, result = trained
+    said = [(note.kind, note.text) for note in result.notes if "biases" in note.text]
+    assert len(said) == 1
+    assert said[0][0] in ("did", "skipped")
+
+
 def test_the_state_is_of_the_users_module_and_its_export_is_what_was_trained(trained):
     one, context, _ = trained
     module = one.fresh()
