@@ -194,8 +194,12 @@ def _append_missing(path: Path, name: str, listed: Sequence[Mapping[str, object]
         there = cast("list[Mapping[str, object]]", read_document(path).get(name, []))
         if any(_unmarked(one) == _unmarked(entry) for one in there):
             continue
-        append_to(path, name, {**entry, "from_cache": str(entry.get("created") or created)})
+        since = str(entry.get("created") or created)
+        marked: dict[str, object] = {**entry, "from_cache": since}
+        if isinstance(notes := entry.get("notes"), list):
+            marked["notes"] = [*notes, f"from the cache, measured on {since}"]
+        append_to(path, name, marked)
 
 
 def _unmarked(entry: Mapping[str, object]) -> dict[str, object]:
-    return {name: item for name, item in entry.items() if name != "from_cache"}
+    return {name: item for name, item in entry.items() if name not in ("from_cache", "notes")}

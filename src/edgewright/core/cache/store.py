@@ -238,8 +238,9 @@ class Store:
         folder = self.folder / _TEMPORARY
         folder.mkdir(exist_ok=True, mode=0o700)
         for left in folder.iterdir():
-            if left.stat().st_mtime < time.time() - _SETTLED_S:
-                _unlink_unread(left)
+            with contextlib.suppress(OSError):  # its process took it away meanwhile
+                if left.stat().st_mtime < time.time() - _SETTLED_S:
+                    _unlink_unread(left)
         handle, name = tempfile.mkstemp(dir=folder)  # mode 0600
         with os.fdopen(handle, "wb") as file:
             _lock(file, fcntl.LOCK_EX)
