@@ -74,6 +74,7 @@ def build(case: Case, precision: str, out: Path) -> Json:
 def command(case: Case, precision: str, out: Path) -> list[str]:
     """The words a user would type."""
     words = [*edgewright(), "compile", str(case.model), "-o", str(out), "--precision", precision, "--json"]
+    words.append("--no-cache")
     for target in TARGETS:
         words += ["--target", target]
     words += ["--data", str(case.data), "--eval-data", str(case.eval_data)]

@@ -83,6 +83,7 @@ def prove(case: Case, precision: str, out: Path, refusals: Mapping[str, Sequence
 def compile_command(case: Case, precision: str, out: Path) -> list[str]:
     """The words a user would type."""
     command = [*edgewright(), "compile", str(case.model), "-o", str(out), "--precision", precision, "--json"]
+    command.append("--no-cache")
     for runtime in RUNTIMES:
         command += ["--target", f"native/{runtime}"]
     command += ["--data", str(case.data), "--eval-data", str(case.eval_data)]

@@ -58,7 +58,7 @@ def run(cases: Path, into: Path) -> int:
 
 
 def _command(case: Case, out: Path, work: Path) -> list[str]:
-    words = [*edgewright(), "compile", str(case.folder / "factory.py:trained"), "-o", str(out)]
+    words = [*edgewright(), "compile", str(case.folder / "factory.py:trained"), "-o", str(out), "--no-cache"]
     words += ["--target", "native/onnxruntime", "--precision", "fp32", "--work", str(work)]
     words += ["--shape", "image=1,1,8,8", "--metric", case.metric, "--max-drop", "0.1"]
     words += ["--data", str(case.data), "--eval-data", str(case.eval_data), "--train-data", str(case.train)]

@@ -78,7 +78,7 @@ def _row(name: str, cases: Path, out: Path, preset: str) -> Json:
 
 def command(plan: Plan, case: Case, out: Path, *, recipe: bool) -> list[str]:
     """The words a user would type: for the chain, or for the original in float32."""
-    words = [*edgewright(), "compile", str(case.folder / plan.factory), "-o", str(out), "--json"]
+    words = [*edgewright(), "compile", str(case.folder / plan.factory), "-o", str(out), "--json", "--no-cache"]
     for target in plan.targets:
         words += ["--target", str(HERE / "targets" / target) if target.endswith(".toml") else target]
     for shape in (plan.shapes or case.shapes or "").split():
