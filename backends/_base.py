@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self, cast, final
 
 from edgewright.backends._wire import Json
+from edgewright.core import jsontext
 from edgewright.core.errors import UnavailableError
+from edgewright.core.files import sha256_file
 from edgewright.core.model import Model, OnnxModel
 from edgewright.core.registry import Registry
 from edgewright.core.tensors import Feeds, Outputs, TensorSpec, check_feeds
@@ -73,6 +75,12 @@ class Artifact:
     def path(self) -> Path:
         """The file to open."""
         return self.folder / self.entry
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex over its files and what it says of itself, wherever it lies."""
+        files = {name: sha256_file(self.folder / name) for name in self.files}
+        return jsontext.digest({**self.to_json(), "folder": "", "files": files})
 
     def to_json(self) -> dict[str, Json]:
         """What a child process on this machine needs to open it; names the folder, so never for a bundle."""

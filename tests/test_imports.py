@@ -22,6 +22,8 @@ ABSENT_ON_A_DEVICE = (
 NEEDS_THE_COMPILE_EXTRA = {
     "edgewright.compiler": "it works on ONNX graphs throughout: onnx and onnx_ir are its vocabulary",
     "edgewright.driver.blame": "runs the compiler's passes again",
+    "edgewright.driver.cache_memo": "keeps the compiler's statistics",
+    "edgewright.driver.cache_models": "keeps what the compiler made",
     "edgewright.driver.chain": "runs the compiler's training stages",
     "edgewright.driver.compile": "runs the compiler",
     "edgewright.driver.conclude": "writes the compiler's journal",

@@ -101,6 +101,45 @@ def test_what_was_measured_then_is_marked_in_the_record(
     assert record("first") == [fresh]
 
 
+def test_one_changed_option_does_again_what_depends_on_it_and_gives_the_same_bytes(
+    run_here: RunHere,
+    conv_net_path: Path,
+    conv_net_data: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edgewright.driver.cache_steps.WORTH_S", 0)
+    monkeypatch.setattr("edgewright.driver.compile.slower_than_float", lambda *_: None)  # seconds of timing
+    common = (
+        "compile",
+        conv_net_path,
+        "--target",
+        "native/onnxruntime",
+        "--precision",
+        "int8",
+        "--data",
+        conv_net_data,
+    )
+
+    def compiled(out: str, *more: str) -> str:
+        done = run_here(*common, "-o", tmp_path / out, *more)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    cold = compiled("first.ewb", "--max-drop", "50%")
+    assert "calibrating" in cold
+    warm = compiled("second.ewb", "--max-drop", "49%")
+    assert "calibrating" not in warm
+    assert "from the cache: " in warm
+    for what in ("answers of the original", "engines", "results of passes", "scores"):
+        assert what in warm
+    compiled("anew.ewb", "--max-drop", "49%", "--no-cache")
+    assert (tmp_path / "second.ewb").read_bytes() == (tmp_path / "anew.ewb").read_bytes()
+    kinds = {path.name for path in (cache / "store").iterdir()}
+    assert kinds == {"answers", "compile", "engine", "passes", "score", "statistics", "tmp"}
+
+
 def test_a_factory_says_why_it_is_compiled_anew(run_here: RunHere, cache: Path, tmp_path: Path) -> None:
     done = run_here("compile", tmp_path / "nets.py:net", *WORDS, "-o", tmp_path / "net.ewb")
     assert done.returncode == 2

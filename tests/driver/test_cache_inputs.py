@@ -134,6 +134,7 @@ def test_a_folder_of_data(store: Store, request_: CompileRequest, tmp_path: Path
         ({"metric": "task.py:score"}, "--metric task.py:score is code"),
         ({"trust_pickle": True}, "a pickle must be run"),
         ({"trace": True}, "--trace measures anew"),
+        ({"work": Path(), "train_data": "."}, "--work is to hold"),
         ({"resume": False}, "--no-resume begins anew"),
     ],
 )

@@ -144,6 +144,14 @@ class TorchSource:
     """Bytes of all parameters."""
 
 
+def read_model(data: bytes, name: str, sizes: Mapping[str, tuple[SizeRange, ...]]) -> OnnxModel:
+    """The model that :meth:`OnnxModel.save` wrote into one file; nothing of it is checked."""
+    import onnx
+    import onnx_ir as ir
+
+    return OnnxModel(ir.from_proto(onnx.ModelProto.FromString(data)), name, sizes)
+
+
 Model: TypeAlias = TorchModel | TorchFile | TorchSource | OnnxModel
 
 

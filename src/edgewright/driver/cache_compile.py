@@ -17,6 +17,7 @@ from edgewright.core.cache import Hit, Key, NoCache, Part, Store, open_store
 from edgewright.core.errors import EdgewrightError, ExitCode
 from edgewright.core.files import replacing
 from edgewright.driver.cache_inputs import Unknowable, compile_parts, group_parts, keep_beside
+from edgewright.driver.cache_steps import explained
 from edgewright.driver.depfile import files_read, write_depfile
 from edgewright.driver.outputs import Group, output_groups
 from edgewright.driver.report import CompileReport, TargetReport
@@ -70,12 +71,9 @@ class Compiles:
                 with found:
                     self.given[group.name] = self._restored(group, found)
                 continue
-            if self.request.explain_miss:
-                self.request.log(f"{group.name} is not in the cache: {found.reason}")
-                for line in found.differences[:_DIFFERENCES_SHOWN]:
-                    self.request.log(f"  {line}")
-                if len(found.differences) > _DIFFERENCES_SHOWN:
-                    self.request.log(f"  and {len(found.differences) - _DIFFERENCES_SHOWN} more")
+            if self.request.explain_miss or not found.absent:  # a broken entry is told unasked
+                for line in explained(self.store, self._key(group), found, _DIFFERENCES_SHOWN):
+                    self.request.log(f"{group.name} {line}" if line.startswith("is not") else line)
 
     def begin(self, group: Group) -> None:
         """Takes down what the record beside ``group``'s bundle holds before it is compiled."""

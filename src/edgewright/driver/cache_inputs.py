@@ -93,6 +93,8 @@ def _unknowable(request: CompileRequest) -> str:
         return f"the recipe names {code}, which may read anything"
     if loose := unversioned_plug_ins():
         return f"{', '.join(loose)} is installed to be edited: its version does not tell its code"
+    if request.work is not None and request.train_data is not None:
+        return "--work is to hold what training leaves"
     if request.trace:
         return "--trace measures anew"
     return "" if request.resume else "--no-resume begins anew"

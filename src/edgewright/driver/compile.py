@@ -18,6 +18,8 @@ from edgewright.core.model import TorchFile
 from edgewright.core.workdir import working_folder
 from edgewright.driver import package
 from edgewright.driver.cache_compile import Compiles
+from edgewright.driver.cache_memo import KeptMemo
+from edgewright.driver.cache_steps import open_steps
 from edgewright.driver.chain import Chain, checkpoints, require_trainable, wanted_stages
 from edgewright.driver.conclude import Winner, conclude
 from edgewright.driver.depfile import files_read, write_depfile
@@ -98,6 +100,8 @@ def _compiled(
             if len(groups) == 1:
                 raise
             reports.append(TargetReport(group.name, error.exit_code, problem=error.problem, remedy=error.remedy))
+    if job.steps.summary:
+        request.log(job.steps.summary)
     report = CompileReport(job.original.name, tuple(reports), notes)
     if request.depfile is not None:
         written = [one.bundle for one in report.targets if one.bundle is not None]
@@ -145,7 +149,8 @@ def open_job(request: CompileRequest, groups: Sequence[Group], workdir: Path) ->
     executor = ReferenceExecutor(groups[0].targets[0], workdir, this_host().cores)
     notes += _compared_with_torch(loaded, executor)
     golden = None if request.golden is None else open_data(str(request.golden), original.inputs, recipe.preprocessing)
-    answers = Answers(executor, original)
+    steps = open_steps(request)
+    answers = Answers(executor, original, steps)
     job = Job(
         request,
         recipe,
@@ -158,6 +163,8 @@ def open_job(request: CompileRequest, groups: Sequence[Group], workdir: Path) ->
         program=loaded.program,
         source=source,
         train=train,
+        steps=steps,
+        memo={} if steps.store is None else KeptMemo(steps),
     )
     for note in notes:
         request.log(note)
@@ -291,12 +298,13 @@ def open_lane(job: Job, target: Target) -> Lane:
         log=job.request.log,
         memo=job.memo,
     )
-    judge = None if sets is None else Judge(job.metric, job.recipe.decode, job.answers)
+    judge = None if sets is None else Judge(job.metric, job.recipe.decode, job.answers, job.steps)
     here = presence(target, backend)
+    variants = {one.name: one for one in job.variants}
     return Lane(
         target,
         here,
-        Workshop(backend, site, job.recipe, here.elsewhere, program, {one.name: one for one in job.variants}),
+        Workshop(backend, site, job.recipe, here.elsewhere, program, variants, job.steps),
         judge,
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgewright.core import jsontext
 from edgewright.core.data import DataSet
 from edgewright.core.model import OnnxModel, TorchFile, TorchSource
+from edgewright.driver.cache_steps import Steps
 from edgewright.driver.judge import Judge
 from edgewright.driver.presence import Presence
 from edgewright.driver.recipe import Recipe
@@ -33,7 +35,7 @@ class Job:
     """Name of the metric, chosen by the user or by default; empty without data."""
     answers: Answers
     workdir: Path
-    memo: dict[str, object] = field(default_factory=dict)
+    memo: MutableMapping[str, object] = field(default_factory=dict)
     """What passes share across targets (calibration)."""
     golden: DataSet | None = None
     """What the user gave for the golden samples, where the other data must not travel."""
@@ -43,6 +45,8 @@ class Job:
     """Where a torch model comes from, for what trains it."""
     train: DataSet | None = None
     """``--train-data``."""
+    steps: Steps = field(default_factory=Steps)
+    """What earlier compiles left of the work."""
     variants: tuple[Variant, ...] = ()
     """What training made of the model, beside the original."""
 

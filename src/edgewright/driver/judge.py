@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 from edgewright.backends import Artifact, open_isolated
 from edgewright.benchmarks import accuracy
 from edgewright.benchmarks.accuracy import Score
 from edgewright.core.data import DataSet
+from edgewright.core.user_code import is_reference
+from edgewright.driver.cache_steps import Clock, Steps
 from edgewright.driver.reference import Answers
 
 
@@ -18,6 +21,8 @@ class Judge:
     metric: str
     decode: str | None
     answers: Answers
+    steps: Steps = field(default_factory=Steps)
+    """What earlier compiles left of it: scores that choices were made by, and none that is shown."""
     _reference: dict[str, Score] = field(default_factory=dict)
 
     def reference(self, data: DataSet) -> Score:
@@ -38,6 +43,30 @@ class Judge:
         originals = self.answers.of(data) if metric.compares_to == "original" else None
         with open_isolated(artifact.backend, artifact, threads) as session:
             return accuracy.score(session.run_many(data), data, metric, originals)
+
+    def known_score(self, artifact: Artifact, data: DataSet, threads: int) -> Score:
+        """As :meth:`score`, for a choice: taken from the cache where the same engine was scored on the same samples.
+
+        Raises:
+            EngineError: as there.
+        """
+        if self.steps.store is None or is_reference(self.metric) or self.decode is not None:
+            return self.score(artifact, data, threads)
+        parts = {
+            "engine": artifact.digest,
+            "metric": self.metric,
+            "data": data.digest,
+            "original": self.answers.digest,
+            "threads": threads,
+        }
+        with self.steps.found("score", parts, f"the {self.metric} of an engine on {data.name}") as hit:
+            if hit is not None:
+                return Score(**cast("dict[str, Any]", hit.value))
+        clock = Clock()
+        score = self.score(artifact, data, threads)
+        value = {"metric": score.metric, "value": score.value, "n": score.n, "higher_is_better": score.higher_is_better}
+        self.steps.keep("score", parts, value, took_s=clock.seconds)
+        return score
 
     def drop(self, score: Score, data: DataSet) -> float:
         """How much worse than the original, in the metric's unit; negative is better."""

@@ -14,6 +14,7 @@ from edgewright.backends import registry as backends
 from edgewright.core.data import DataSet
 from edgewright.core.model import OnnxModel
 from edgewright.core.tensors import Feeds, Outputs
+from edgewright.driver.cache_steps import Clock, Steps
 from edgewright.targets.schema import Target
 
 BACKEND = "onnxruntime"
@@ -54,9 +55,14 @@ class ReferenceExecutor:
 class Answers:
     """What the original answered to each sample of a set, computed once and read back from disk one at a time."""
 
-    def __init__(self, executor: ReferenceExecutor, original: OnnxModel) -> None:
-        self.executor, self._original = executor, original
+    def __init__(self, executor: ReferenceExecutor, original: OnnxModel, steps: Steps | None = None) -> None:
+        self.executor, self._original, self._steps = executor, original, steps or Steps()
         self._folders: dict[str, Path] = {}
+
+    @property
+    def digest(self) -> str:
+        """The original's: it decides every answer."""
+        return self._original.digest
 
     def of(self, data: DataSet) -> Iterator[Outputs]:
         """The original's outputs for each sample of ``data``, in its order.
@@ -78,8 +84,15 @@ class Answers:
 
     def _spool(self, data: DataSet) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="answers-", dir=self.executor.workdir))
+        parts = {} if self._steps.store is None else {"model": self.digest, "data": data.digest}
+        with self._steps.found("answers", parts, f"what the original answers to {data.name}") as hit:
+            if hit is not None:
+                hit.copy_into(folder)
+                return folder
+        clock = Clock()
         names = [spec.name for spec in self._original.outputs]
         for index, outputs in enumerate(self.executor.run(self._original, data)):
             # Numbered, not named: an output's name is foreign text and must not become part of a path.
             np.savez(folder / f"{index}.npz", **{str(place): outputs[name] for place, name in enumerate(names)})  # type: ignore[arg-type]
+        self._steps.keep("answers", parts, None, {one.name: one for one in folder.iterdir()}, took_s=clock.seconds)
         return folder

@@ -9,6 +9,8 @@ from edgewright.benchmarks.accuracy import Score
 from edgewright.compiler.pass_base import Stage, Tunable
 from edgewright.core.data import DataSet
 from edgewright.core.errors import EngineError, UnavailableError
+from edgewright.driver.cache_models import damage
+from edgewright.driver.cache_steps import Steps
 from edgewright.driver.choice import Choice
 from edgewright.driver.judge import Judge
 from edgewright.driver.variant import QAT
@@ -47,6 +49,8 @@ class Tuner:
     """What was tried before, by the choice's digest; trying it again costs nothing."""
     spent: int = 0
     history: list[Trial] = field(default_factory=list)
+    steps: Steps = field(default_factory=Steps)
+    """What earlier compiles left of rankings."""
 
     def tune(self, choice: Choice) -> Trial:
         """The first trial within the limit, or the best found when the budget of trials is spent.
@@ -79,7 +83,7 @@ class Tuner:
         if pass_ is None:
             return self._try(choice)
         kept = choice.kept_float
-        ranked = pass_.damage(self.workshop.before_quantisation(choice), self.workshop.site)
+        ranked = damage(self.steps, pass_, self.workshop.before_quantisation(choice), self.workshop.site)
         more = [item.layer for item in ranked if item.layer not in kept][: max(1, len(kept))]
         return self._try(choice.varied(keep_float=(*kept, *more)))
 
@@ -89,7 +93,7 @@ class Tuner:
         model = self.workshop.before_quantisation(best.choice)
         # What an earlier search kept in float is not ranked any more and stays so.
         kept = best.choice.kept_float
-        ranked = [item.layer for item in pass_.damage(model, self.workshop.site) if item.layer not in kept]
+        ranked = [item.layer for item in damage(self.steps, pass_, model, self.workshop.site) if item.layer not in kept]
         low, count, high = 0, 1, len(ranked) + 1
         while self.spent < self.trials and low + 1 < high:
             count = min(count, high - 1)
@@ -150,7 +154,7 @@ def measure(workshop: Workshop, judge: Judge, data: DataSet, choice: Choice) -> 
         UnavailableError, EngineError: when it cannot be built or run.
     """
     built = workshop.build(choice)
-    score = judge.score(workshop.openable(built.artifact), data, min(workshop.target.threads, this_host().cores))
+    score = judge.known_score(workshop.openable(built.artifact), data, min(workshop.target.threads, this_host().cores))
     return Trial(built, score, judge.drop(score, data))
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from edgewright.benchmarks.search_grade import Arm, time_arms
+from edgewright.benchmarks.search_grade import Arm
 from edgewright.core.errors import LimitMissedError, UnavailableError, UsageError
 from edgewright.core.tensors import Feeds
 from edgewright.core.units import show_bytes
+from edgewright.driver.cache_times import medians
 from edgewright.driver.choice import CODED, Choice, coded_choices, float_choices, int8_choices
 from edgewright.driver.job import Job, Lane
 from edgewright.driver.samples import SyntheticSamples
@@ -86,7 +87,7 @@ class Selection:
         reached = contender.trial.drop if contender.trial.drop is not None else self.job.request.budget.max_drop
         limit = max(reached - over, 0.0)
         trials, known = self.job.request.trials, contender.lane.trials
-        tuner = Tuner(contender.lane.workshop, judge, sets.select, limit, trials, self.log, known)
+        tuner = Tuner(contender.lane.workshop, judge, sets.select, limit, trials, self.log, known, steps=self.job.steps)
         choice = contender.trial.choice
         # Where the selection set shows no loss, it cannot tell better from good: more layers in float, proven again.
         work = tuner.tune if reached > limit else tuner.spare_more
@@ -227,7 +228,9 @@ class Selection:
             return self._plain(lane, choice)
         budget = self.job.request
         limit, select = budget.budget.max_drop, self.job.sets.select
-        tuner = Tuner(lane.workshop, lane.judge, select, limit, budget.trials, self.log, lane.trials)
+        tuner = Tuner(
+            lane.workshop, lane.judge, select, limit, budget.trials, self.log, lane.trials, steps=self.job.steps
+        )
         trial = attempt(lambda: tuner.tune(choice), f"{lane.target.name} {choice.title}", self._refuse)
         if trial is None:
             return None
@@ -242,12 +245,8 @@ class Selection:
             return found
         feeds = self._feeds()
         threads = arms[0].lane.threads
-        times = time_arms(
-            [Arm(str(place), one.trial.built.artifact, feeds) for place, one in enumerate(arms)],
-            seconds_per_arm=seconds_per_arm,
-            threads=threads,
-        )
-        by_name = {timing.name: timing.median_ms for timing in times}
+        named = [Arm(str(place), one.trial.built.artifact, feeds) for place, one in enumerate(arms)]
+        by_name = medians(self.job.steps, named, seconds_per_arm, threads, self.log)
         timed = {id(one): by_name.get(str(place)) for place, one in enumerate(arms)}
         return [replace(one, time_ms=timed.get(id(one))) for one in found]
 

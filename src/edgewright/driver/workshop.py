@@ -10,11 +10,13 @@ from pathlib import Path
 from edgewright.backends import Artifact, Backend
 from edgewright.compiler.journal import JournalEntry
 from edgewright.compiler.pass_base import Stage
-from edgewright.compiler.pipeline import AnyPass, DefaultPipeline, Unwanted, default_pipeline, run_pipeline
+from edgewright.compiler.pipeline import AnyPass, DefaultPipeline, Unwanted, default_pipeline
 from edgewright.compiler.site import Site
 from edgewright.core import jsontext
 from edgewright.core.errors import UnavailableError
 from edgewright.core.model import Model, OnnxModel, TorchFile
+from edgewright.driver.cache_models import engine, piped
+from edgewright.driver.cache_steps import Steps
 from edgewright.driver.choice import CODED, Choice
 from edgewright.driver.recipe import Recipe
 from edgewright.driver.variant import Variant
@@ -49,6 +51,8 @@ class Workshop:
     """The model in torch form, for a backend that takes it so: then no graph pass runs."""
     variants: Mapping[str, Variant] = field(default_factory=dict)
     """What a choice may start from instead of the original, by name."""
+    steps: Steps = field(default_factory=Steps)
+    """What earlier compiles left of its work."""
     _prefixes: dict[str, tuple[OnnxModel, tuple[JournalEntry, ...]]] = field(default_factory=dict)
     _built: dict[str, Built] = field(default_factory=dict)
 
@@ -71,8 +75,7 @@ class Workshop:
             target = narrowed(self.target, choice)
             start, first = self._early(choice, passes, target)
             late = [one for one in passes if one.stage >= Stage.QUANTIZE]
-            model, second = run_pipeline(late, start, replace(self.site, target=target))
-            assert isinstance(model, OnnxModel)
+            model, second = piped(self.steps, late, start, replace(self.site, target=target))
             _require_quantised(choice, model, second)
             artifact = self.lowered(model, target, self.hint(choice))
             self._built[choice.digest] = Built(choice, model, passes, (*first, *second), artifact)
@@ -97,7 +100,7 @@ class Workshop:
         Raises:
             UnavailableError, EngineError: as :meth:`build`.
         """
-        return self._built_here(self.backend.lower(model, target, self._folder(), precision))
+        return self._built_here(engine(self.steps, self.backend, model, target, self._folder(), precision=precision))
 
     def _built_here(self, artifact: Artifact) -> Artifact:
         """On the device itself nothing is left for later."""
@@ -153,8 +156,7 @@ class Workshop:
         key = jsontext.digest([choice.variant, [[one.name, one.options_json()] for one in early]])
         if key not in self._prefixes:
             start, before = self._start(choice)
-            model, entries = run_pipeline(early, start, replace(self.site, target=target))
-            assert isinstance(model, OnnxModel)
+            model, entries = piped(self.steps, early, start, replace(self.site, target=target))
             self._prefixes[key] = (model, (*before, *entries))
         return self._prefixes[key]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import stat
@@ -81,7 +82,7 @@ def test_a_broken_entry_is_dropped_said_and_made_again(
     path.write_bytes(data)
     assert "broken and is dropped" in missed(store, key()).reason
     assert not path.exists()
-    assert missed(store, key()).reason == "nothing of this kind is kept"
+    assert missed(store, key()).absent
     store.publish(key(), {"a": 1}, {"data": b"0123456789"})
     assert found(store, key()) == b"0123456789"
 
@@ -98,9 +99,10 @@ def test_an_entry_under_another_keys_name_is_not_believed(store: Store) -> None:
 def test_a_miss_names_what_is_new(store: Store) -> None:
     store.publish(key(1), None, {"data": b"1"})
     store.publish(Key("engine", {"number": 9, "model": {"name": "other", "sha256": "b" * 64}}), None)
-    assert missed(store, key(2)).differences == ["number: 2, was 1"]
-    assert missed(store, Key("answers", {})).reason == "nothing of this kind is kept"
-    assert missed(store, Key("engine", {"x": 1, "y": 2})).reason == "nothing like it is kept"
+    assert missed(store, key(2)).absent
+    assert store.nearest(key(2)) == ("it is not the same as what is kept", ["number: 2, was 1"])
+    assert store.nearest(Key("answers", {})) == ("nothing of this kind is kept", ())
+    assert store.nearest(Key("engine", {"x": 1, "y": 2})) == ("nothing like it is kept", ())
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=24))
@@ -186,6 +188,16 @@ def test_a_folder_that_cannot_be_written_keeps_nothing_and_says_why(tmp_path: Pa
     blocked.write_text("")
     assert "cannot be written" in Store(blocked, GENEROUS).publish(key(), None)
     assert isinstance(Store(blocked, GENEROUS).find(key()), Miss)
+
+
+def test_a_file_system_without_links(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", unsupported)
+    assert store.publish(key(), None, {"data": b"1"}) == ""
+    assert found(store, key()) == b"1"
+    assert not list((store.folder / "tmp").iterdir())
 
 
 def test_what_a_killed_process_left_is_swept(store: Store) -> None:

@@ -170,6 +170,13 @@ def unpack(file: IO[bytes], header: Header, name: str) -> Iterator[bytes]:
     raise KeyError(name)
 
 
+def unpack_all(file: IO[bytes], header: Header) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Name and bytes of every file of an entry that was checked; each must be read before the next is asked for."""
+    file.seek(header.length)
+    for row in header.files:
+        yield row.name, _pieces(file, row.bytes)
+
+
 def _pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
     while size > 0 and (chunk := file.read(min(size, _CHUNK_BYTES))):
         size -= len(chunk)

@@ -7,14 +7,15 @@ A reader holds its entry's file open under a shared lock, so that eviction passe
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Self
 
@@ -29,6 +30,7 @@ from edgewright.core.cache.entry import (
     pack,
     read_header,
     unpack,
+    unpack_all,
 )
 
 _TEMPORARY = "tmp"
@@ -62,6 +64,22 @@ class Hit:
         """
         return unpack(self._file, self._header, name)
 
+    def copy_into(self, folder: Path) -> None:
+        """Writes every file into ``folder``, under its name.
+
+        Raises:
+            ValueError: a name leads out of the folder; nothing that is published here has such a name.
+        """
+        for name in self.names:
+            pure = PurePosixPath(name)
+            if pure.is_absolute() or ".." in pure.parts or not pure.name:
+                raise ValueError(f"'{name}' is no name of a file of its own")
+        for name, pieces in unpack_all(self._file, self._header):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.writelines(pieces)
+
     def __enter__(self) -> Self:
         return self
 
@@ -76,8 +94,8 @@ class Miss:
     """Nothing is kept under a key, and why."""
 
     reason: str
-    differences: Sequence[str] = ()
-    """What is otherwise than in the entry that is nearest, a line each."""
+    absent: bool = False
+    """Whether there simply is no such entry: :meth:`Store.nearest` tells what comes near."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +112,11 @@ class Store:
 
     folder: Path
     limit_bytes: int
+    _tally: list[int] = field(default_factory=list, repr=False, compare=False)
+    """Bytes there are, as far as this process knows: when that is too much, all are counted again."""
+
+    def __post_init__(self) -> None:
+        self._tally.append(self.limit_bytes)  # so that the first to be published has the others counted
 
     def find(self, key: Key) -> Hit | Miss:
         """What is kept under ``key``, checked; a broken entry is dropped and counts as a miss."""
@@ -101,7 +124,7 @@ class Store:
         try:
             file = path.open("rb")
         except FileNotFoundError:
-            return self._explained(key)
+            return Miss("nothing is kept under this key", absent=True)
         except OSError as error:
             return Miss(f"the entry cannot be read: {error.strerror}")
         try:
@@ -134,11 +157,12 @@ class Store:
                     return f"its {size} bytes are more than the cache may hold"
                 file.flush()
                 os.utime(file.fileno(), ns=_clock())
-                with contextlib.suppress(FileExistsError):
-                    os.link(name, path)
+                _name(name, path)
         except OSError as error:
             return f"it cannot be written: {error.strerror or error}"
-        self.evict(spare=path)
+        self._tally[0] += size
+        if self._tally[0] > self.limit_bytes:
+            self.evict(spare=path)
         return ""
 
     def evict(self, spare: Path | None = None) -> int:
@@ -158,11 +182,12 @@ class Store:
             if path != spare and _unlink_unread(path):
                 total -= state.st_size
                 count += 1
+        self._tally[0] = total
         return count
 
-    def entries(self) -> list[Kept]:
-        """All entries, the last used first; of each only the header is read."""
-        found = sorted(self._files(), key=lambda one: (-one[1].st_mtime_ns, one[0]))
+    def entries(self, kind: str = "*") -> list[Kept]:
+        """All entries (of one kind), the last used first; of each only the header is read."""
+        found = sorted(self._files(kind), key=lambda one: (-one[1].st_mtime_ns, one[0]))
         return [one for path, state in found if (one := self._kept(path, state)) is not None]
 
     def verify(self) -> Iterator[Verified]:
@@ -197,12 +222,29 @@ class Store:
         chosen = [one for one in chosen if unused_since is None or one.used < unused_since]
         return [one for one in chosen if _unlink_unread(one.path)]
 
+    def nearest(self, key: Key) -> tuple[str, Sequence[str]]:
+        """Why ``key`` has no entry: a word on what there is, and a line for each part that is otherwise.
+
+        The entry of the same kind with the most parts alike, the last used among equals, says what is new.
+        """
+        best: tuple[float, list[str]] | None = None
+        for one in self.entries(key.kind):
+            if one.header is not None:
+                alike, lines = differences(one.header.key.parts, key.parts)
+                if best is None or alike > best[0]:
+                    best = (alike, lines)
+        if best is None:
+            return "nothing of this kind is kept", ()
+        if best[0] < _NEAR:
+            return "nothing like it is kept", ()
+        return "it is not the same as what is kept", best[1]
+
     def _path(self, key: Key) -> Path:
         return self.folder / key.kind / key.digest[:2] / key.digest
 
-    def _files(self) -> list[tuple[Path, os.stat_result]]:
+    def _files(self, kind: str = "*") -> list[tuple[Path, os.stat_result]]:
         found = []
-        for path in self.folder.glob("*/??/*"):
+        for path in self.folder.glob(f"{kind}/??/*"):
             with contextlib.suppress(OSError):  # evicted by another process meanwhile
                 found.append((path, path.stat()))
         return found
@@ -217,20 +259,6 @@ class Store:
         except (BrokenEntryError, OSError) as error:
             problem = str(error)
         return Kept(path, state.st_size, state.st_mtime, path.parent.parent.name, path.name, header, problem)
-
-    def _explained(self, key: Key) -> Miss:
-        """The entry of the same kind with the most parts alike, the last used among equals, says what is new."""
-        best: tuple[float, list[str]] | None = None
-        for one in self.entries():
-            if one.kind == key.kind and one.header is not None:
-                alike, lines = differences(one.header.key.parts, key.parts)
-                if best is None or alike > best[0]:
-                    best = (alike, lines)
-        if best is None:
-            return Miss("nothing of this kind is kept")
-        if best[0] < _NEAR:
-            return Miss("nothing like it is kept")
-        return Miss("it is not the same as what is kept", best[1])
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[tuple[IO[bytes], str]]:
@@ -253,6 +281,18 @@ class Store:
 def _lock(file: IO[bytes], how: int) -> None:
     with contextlib.suppress(OSError):  # a file system without locks: an open file is safe from deletion anyway
         fcntl.flock(file.fileno(), how)
+
+
+def _name(temporary: str, path: Path) -> None:
+    """Gives the entry its name, unless there is one of that name; either of two at once has the same content."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        Path(temporary).replace(path)  # a file system without links
 
 
 def _unlink(path: Path) -> None:
