@@ -56,6 +56,14 @@ def test_a_compile_again_gives_the_same_bytes_from_the_cache(
     assert json.loads(second.stdout)["notes"] == json.loads(first.stdout)["notes"]
     assert "conv_net.npz" in (tmp_path / "net.d").read_text()
 
+    words = ("compile", conv_net_path, *WORDS, "--data", conv_net_data, "-o", tmp_path / "planned.ewb", "--dry-run")
+    planned = run_cli(*words)
+    assert planned.returncode == 0, planned.stderr
+    assert (
+        f"native/onnxruntime would come from the cache as a whole, measured on {warm['from_cache']}" in planned.stdout
+    )
+    assert not (tmp_path / "planned.ewb").exists()
+
     other = compiled("third.ewb", "--max-drop", "2%")
     assert "it is not the same as what is kept" in other.stderr
     assert "options: budget: max_drop: 0.02, was 0.01" in other.stderr

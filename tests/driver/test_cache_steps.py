@@ -220,7 +220,8 @@ def test_statistics_of_tensors(steps: Steps) -> None:
 
 def test_what_is_quickly_made_is_not_kept(store: Store) -> None:
     steps = Steps(store)
-    steps.keep("engine", {"a": 1}, None, {"big": b"x" * 10**6}, took_s=0.1)
+    steps.keep("engine", {"a": 1}, None, {"big": b"x" * 10**7}, took_s=0.09)
+    steps.keep("engine", {"a": 1}, None, took_s=0.01)
     assert not store.entries()
     steps.keep("engine", {"a": 1}, None, {"big": b"x" * 10**6}, took_s=1.0)
     assert [one.kind for one in store.entries()] == ["engine"]
@@ -238,7 +239,7 @@ def test_a_miss_is_explained_where_that_is_asked_for(store: Store, tmp_path: Pat
     assert said == ["  what fold makes is not in the cache: it is not the same as what is kept", "    seed: 1, was 0"]
     with steps.found("passes", {"seed": 0, "a": 1}, "what fold makes") as hit:
         assert hit is not None
-    assert steps.summary == "from the cache: 1 results of passes"
+    assert steps.summary == "from the cache: results of passes (1)"
 
 
 def test_without_a_store_nothing_is_found_or_kept() -> None:

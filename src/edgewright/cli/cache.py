@@ -82,7 +82,7 @@ def _list(store: Store, args: argparse.Namespace) -> ExitCode:
     _require_kind(args.kind, everything)
     total = sum(one.size for one in everything)
     if args.json:
-        found = {"folder": str(store.folder), "entries": [_plain(one) for one in chosen]}
+        found: dict[str, object] = {"folder": str(store.folder), "entries": [_plain(one) for one in chosen]}
         _print(found, total, store)
         return ExitCode.OK
     now = time.time()

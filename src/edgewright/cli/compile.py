@@ -183,6 +183,8 @@ def _dry_run(request: CompileRequest, *, as_json: bool) -> ExitCode:
     if as_json:
         _console.result(json.dumps(found.to_json(), indent=2, sort_keys=True))
         return found.exit_code
+    for name, since in found.from_cache.items():
+        _console.result(f"{name} would come from the cache as a whole, measured on {since}")
     for line in found.training:
         _console.result(f"first {line}")
     for target in found.targets:

@@ -27,7 +27,6 @@ KIND = "compile"
 _BUNDLE = "bundle"
 _MEASURED = ("records", "training")
 """The lists in a file of records that a compile adds to."""
-_DIFFERENCES_SHOWN = 8
 _PLAIN = ("target", "digest", "precision", "candidate", "size_bytes", "original_bytes", "recipe_digest", "plan_digest")
 
 
@@ -39,6 +38,8 @@ def compile_cached(request: CompileRequest) -> CompileReport:
     """
     groups = output_groups(request)
     cache = open_compiles(request, groups)
+    if cache is not None:
+        cache.look()
     if cache is not None and len(cache.given) == len(groups):
         report = CompileReport(cache.model, tuple(cache.given[group.name] for group in groups), cache.notes)
         if request.depfile is not None:
@@ -63,17 +64,28 @@ class Compiles:
     notes: tuple[str, ...] = ()
     _before: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
-    def look(self) -> None:
-        """Writes every bundle that is kept, and says why the others are not."""
+    def look(self, *, write: bool = True) -> dict[str, str]:
+        """Writes every bundle that is kept, and says why the others are not.
+
+        Args:
+            write: False only looks.
+
+        Returns:
+            For each group that is kept when it was compiled.
+        """
+        kept: dict[str, str] = {}
         for group in self.groups:
             found = self.store.find(self._key(group))
             if isinstance(found, Hit):
                 with found:
-                    self.given[group.name] = self._restored(group, found)
+                    kept[group.name] = found.created
+                    if write:
+                        self.given[group.name] = self._restored(group, found)
                 continue
             if self.request.explain_miss or not found.absent:  # a broken entry is told unasked
-                for line in explained(self.store, self._key(group), found, _DIFFERENCES_SHOWN):
+                for line in explained(self.store, self._key(group), found):
                     self.request.log(f"{group.name} {line}" if line.startswith("is not") else line)
+        return kept
 
     def begin(self, group: Group) -> None:
         """Takes down what the record beside ``group``'s bundle holds before it is compiled."""
@@ -146,11 +158,10 @@ class Compiles:
 
 
 def open_compiles(request: CompileRequest, groups: Sequence[Group]) -> Compiles | None:
-    """The cache for one request, looked into already; None where there is none, or nothing can be known of it.
+    """The cache for one request; None where there is none, or nothing can be known of it.
 
     Raises:
         UsageError: ``EDGEWRIGHT_CACHE_SIZE`` is no size.
-        CannotWriteError, IOFailureError: a bundle that is kept cannot be written.
     """
     if not request.cache:
         if request.explain_miss:
@@ -168,9 +179,7 @@ def open_compiles(request: CompileRequest, groups: Sequence[Group]) -> Compiles 
     if isinstance(parts, Unknowable):
         request.log(f"the whole compile is not taken from the cache: {parts.reason}")
         return None
-    found = Compiles(store, request, groups, parts)
-    found.look()
-    return found
+    return Compiles(store, request, groups, parts)
 
 
 def _counts(bundle: Path) -> dict[str, int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from edgewright.backends import Artifact, Backend
+from edgewright.backends._wire import Json
 from edgewright.compiler.journal import JournalEntry, ModelCounts
 from edgewright.compiler.pass_base import LayerDamage, Note, Pass, Tunable
 from edgewright.compiler.pipeline import AnyPass, run_pipeline
@@ -34,7 +35,7 @@ def piped(
         return model, entries
     names = [one.name for one in passes]
     parts = {**_site_parts(start, site), "passes": {one.name: one.options_json() for one in passes}, "order": names}
-    with steps.found("passes", parts, f"what {', '.join(names)} make of {start.name}") as hit:
+    with steps.found("passes", parts, f"what {names[0]} to {names[-1]} make of {start.name}") as hit:
         if hit is not None and (kept := _model_of(hit, start)) is not None:
             return kept
     clock = Clock()
@@ -116,7 +117,7 @@ def _model_of(hit: Hit, start: OnnxModel) -> tuple[OnnxModel, list[JournalEntry]
 def _artifact_of(hit: Hit, folder: Path) -> Artifact:
     value = cast("Mapping[str, object]", hit.value)
     hit.copy_into(folder)
-    found = Artifact.from_json({**cast("dict[str, object]", value["artifact"]), "folder": str(folder)})  # type: ignore[arg-type]
+    found = Artifact.from_json({**cast("dict[str, Json]", value["artifact"]), "folder": str(folder)})
     return replace(found, remarks=tuple(cast("list[str]", value["remarks"])))
 
 

@@ -13,11 +13,11 @@ from edgewright.core.cache import Hit, Key, Miss, NoCache, Part, Parts, Store, o
 from edgewright.driver.cache_environment import surroundings, unversioned_plug_ins
 from edgewright.driver.request import CompileRequest
 
-WORTH_S = 0.3
+WORTH_S = 0.05
 """What took less is done again rather than kept."""
 WORTH_BYTES_PER_S = 10**8
 """What is as large as that for each second it took is done again as well: writing and digesting it takes as long."""
-_SHOWN = 3
+_SHOWN, _LISTED = 3, 8
 _WORDS = {
     "answers": "answers of the original",
     "statistics": "tensors' statistics",
@@ -65,7 +65,7 @@ class Steps:
         # A broken entry is told unasked. Tensors are many, and what they come from is explained by the passes.
         told = not found.absent or (self.request is not None and self.request.explain_miss and kind != "statistics")
         if told and self.request is not None:
-            for line in explained(self.store, key, found, _SHOWN):
+            for line in explained(self.store, key, found, most=_SHOWN):
                 self.request.log(f"  {what} {line}" if line.startswith("is not") else f"  {line}")
         yield None
 
@@ -88,20 +88,26 @@ class Steps:
     @property
     def summary(self) -> str:
         """What came from the cache, in one line; empty where nothing did."""
-        counts = [f"{count} {_WORDS.get(kind, kind)}" for kind, count in sorted(self.taken.items())]
+        counts = [f"{_WORDS.get(kind, kind)} ({count})" for kind, count in sorted(self.taken.items())]
         return f"from the cache: {', '.join(counts)}" if counts else ""
 
     def _key(self, kind: str, parts: Parts) -> Key:
         return Key(kind, {**parts, **self.around})
 
 
-def explained(store: Store, key: Key, miss: Miss, shown: int) -> list[str]:
-    """Why nothing was found, a line each: the reason first, then what is otherwise than in the nearest entry."""
+def explained(store: Store, key: Key, miss: Miss, *, most: int | None = None) -> list[str]:
+    """Why nothing was found, a line each: the reason first, then what is otherwise than in the nearest entry.
+
+    Args:
+        most: an entry with more differences than this is another thing, and explains nothing.
+    """
     if not miss.absent:
         return [f"is not in the cache: {miss.reason}"]
     reason, lines = store.nearest(key)
-    more = [f"  and {len(lines) - shown} more"] if len(lines) > shown else []
-    return [f"is not in the cache: {reason}", *(f"  {line}" for line in lines[:shown]), *more]
+    if most is not None and len(lines) > most:
+        return ["is not in the cache: nothing like it is kept"]
+    more = [f"  and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+    return [f"is not in the cache: {reason}", *(f"  {line}" for line in lines[:_LISTED]), *more]
 
 
 def open_steps(request: CompileRequest) -> Steps:

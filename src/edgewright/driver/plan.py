@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from edgewright.compiler.pass_base import Stage
 from edgewright.core.errors import EdgewrightError, ExitCode
 from edgewright.core.workdir import working_folder
+from edgewright.driver.cache_compile import open_compiles
 from edgewright.driver.chain import wanted_stages
 from edgewright.driver.choice import Choice, coded_choices, float_choices
 from edgewright.driver.compile import open_job, open_lane
@@ -47,6 +49,8 @@ class DryRun:
     targets: tuple[TargetPlan, ...]
     training: tuple[str, ...] = ()
     """What would be done to the module before it is lowered, one line a stage."""
+    from_cache: Mapping[str, str] = field(default_factory=dict)
+    """What is asked for -> when it was compiled and measured, where the whole of it would be taken from the cache."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -60,6 +64,7 @@ class DryRun:
             "model": self.model,
             "notes": list(self.notes),
             "training": list(self.training),
+            "from_cache": dict(self.from_cache),
             "targets": [
                 {
                     "target": one.target,
@@ -82,10 +87,12 @@ def plan(request: CompileRequest) -> DryRun:
         EdgewrightError: what would stop the compile as a whole.
     """
     groups = output_groups(request, create=False)
+    cache = open_compiles(request, groups)
+    kept = {} if cache is None else cache.look(write=False)
     with working_folder() as workdir:
         job, notes = open_job(request, groups, workdir)
         plans = [one for group in groups for one in _plans(job, group)]
-        return DryRun(job.original.name, notes, tuple(plans), _training(job))
+        return DryRun(job.original.name, notes, tuple(plans), _training(job), kept)
 
 
 def _training(job: Job) -> tuple[str, ...]:
