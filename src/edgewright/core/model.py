@@ -86,7 +86,11 @@ class OnnxModel:
             data = path.name + ".data"
             ir.save(self.ir, path, external_data=data)
             return [path, path.with_name(data)]
-        path.write_bytes(ir.to_proto(self.ir).SerializeToString(deterministic=True))
+        model = self.ir
+        if any(isinstance(tensor, ir.ExternalTensor) for tensor in self._tensors()):
+            # Where they lie is told relative to the file that was read, and is not beside this one.
+            model = ir.external_data.load_to_model(self.copy().ir)
+        path.write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
         return [path]
 
     def _tensors(self) -> list[onnx_ir.TensorProtocol]:
