@@ -23,6 +23,13 @@ def test_what_is_new_what_is_gone_and_what_is_other() -> None:
     assert alike == 1 - 4 / 6
 
 
+def test_a_file_that_was_given_and_one_that_is_not() -> None:
+    given = {"name": "a.npz", "sha256": "a" * 64}
+    assert differences({"data": given, "seed": 0}, {"data": None, "seed": 0}) == (0.5, ["data: none, was a.npz"])
+    assert differences({"data": None}, {"data": given}) == (0.0, ["data: a.npz, was none"])
+    assert differences({"passes": ["a"]}, {"passes": ("a",)}) == (1.0, [])
+
+
 def test_long_values_are_cut() -> None:
     (line,) = differences({"isa": "x" * 200}, {"isa": "y" * 200})[1]
     assert len(line) < 140

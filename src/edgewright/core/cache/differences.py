@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 _LONGEST = 60
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -16,30 +16,35 @@ def differences(before: Mapping[str, object], now: Mapping[str, object]) -> tupl
     >>> differences({"seed": 0, "data": {"a.npz": "x"}}, {"seed": 1, "data": {"a.npz": "x"}})
     (0.5, ['seed: 1, was 0'])
     """
-    old, new = dict(_leaves("", before)), dict(_leaves("", now))
-    names = list(dict.fromkeys([*new, *old]))
-    lines = [_line(name, old, new) for name in names if old.get(name, _ABSENT) != new.get(name, _ABSENT)]
-    return (1.0 if not names else 1 - len(lines) / len(names)), lines
+    rows = list(_compared("", before, now))
+    lines = [line for line in rows if line]
+    return (1.0 if not rows else 1 - len(lines) / len(rows)), lines
 
 
-def _leaves(name: str, value: object) -> list[tuple[str, object]]:
-    if isinstance(value, Mapping) and value:
-        return [leaf for key, item in value.items() for leaf in _leaves(f"{name}: {key}" if name else str(key), item)]
-    return [(name, list(value) if isinstance(value, tuple) else value)]
+def _compared(name: str, old: object, new: object) -> Iterator[str]:
+    """A line for each part, innermost ones where both sides are divided alike; empty for one that is the same."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and (old or new):
+        for key in dict.fromkeys([*new, *old]):
+            inner = f"{name}: {key}" if name else str(key)
+            yield from _compared(inner, old.get(key, _ABSENT), new.get(key, _ABSENT))
+    elif _plain(old) == _plain(new):
+        yield ""
+    elif new is _ABSENT:
+        yield f"{name}: is not there, was {_shown(old)}"
+    else:
+        yield f"{name}: {_shown(new)}, was {'not there' if old is _ABSENT else _shown(old)}"
 
 
-def _line(name: str, old: Mapping[str, object], new: Mapping[str, object]) -> str:
-    if name not in old:
-        return f"{name}: {_shown(new[name])}, was not there"
-    if name not in new:
-        return f"{name}: is not there, was {_shown(old[name])}"
-    return f"{name}: {_shown(new[name])}, was {_shown(old[name])}"
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _shown(value: object) -> str:
     """Short, and digests cut to what tells them apart."""
     if value is None:
         return "none"
+    if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+        return str(value["name"])
     if isinstance(value, str) and _DIGEST.fullmatch(value):
         return value[:12]
     text = value if isinstance(value, str) else str(value)
