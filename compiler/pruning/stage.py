@@ -129,22 +129,12 @@ def _pursue(search: Search, goal: Goal) -> None:
     stated = limits
     if stated.latency_ms:
         limits = stated.relaxed(1 - search.recipe.options.undercut)
-    cost = limits.costs(search.models)
-    start = max(cost({}).values())
+    start = max(limits.costs(search.models)({}).values())
     if start <= 1:
         search.notes.append(Note("skipped", "", "the model meets the goal as it is"))
         return
-    least = {
-        name: widths[-1]
-        for name, widths in steps_of(search.state, search.extents.units, search.recipe).items()
-        if widths
-    }
-    narrowest = max(cost(least).values()) * search.without_blocks(limits)
-    if narrowest > 1:
-        factor = narrowest + (start - narrowest) * _SPARED * min(1.0, (narrowest - 1) / _FAR)
-        limits, start = limits.relaxed(factor), start / factor
-        text = "the goal is out of reach: with every group as narrow as may be it would be missed"
-        search.notes.append(Note("warning", "", f"{text} by what its groups were timed at; most of that gain is taken"))
+    limits = _within_reach(search, stated, limits)
+    start = max(limits.costs(search.models)({}).values())
     for number in range(1, steps + _MORE_ROUNDS + 1):
         if search.context.stopping():
             raise StoppedError
@@ -161,6 +151,29 @@ def _pursue(search: Search, goal: Goal) -> None:
             break
     if not met(search, stated):
         search.notes.append(Note("warning", "", shortfall(search, stated)))
+
+
+def _within_reach(search: Search, stated: Limits, limits: Limits) -> Limits:
+    """``limits``, or what comes near them where predictions say that they cannot be had."""
+    least = {
+        name: widths[-1]
+        for name, widths in steps_of(search.state, search.extents.units, search.recipe).items()
+        if widths
+    }
+
+    def narrowest(of: Limits) -> float:
+        return max(of.costs(search.models)(least).values()) * search.without_blocks(of)
+
+    at_best = narrowest(limits)
+    if at_best <= 1:
+        return limits
+    if (share := narrowest(stated)) < 1:  # what was stated can be had, if not as much below it as was asked for
+        return stated.relaxed((1 + share) / 2)
+    start = max(limits.costs(search.models)({}).values())
+    factor = at_best + (start - at_best) * _SPARED * min(1.0, (at_best - 1) / _FAR)
+    text = "the goal is out of reach: with every group as narrow as may be it would be missed"
+    search.notes.append(Note("warning", "", f"{text} by what its groups were timed at; most of that gain is taken"))
+    return limits.relaxed(factor)
 
 
 def _prepare(search: Search, goal: Goal) -> Limits | None:

@@ -113,6 +113,20 @@ def test_a_goal_that_cannot_be_had_says_by_how_much_and_takes_most_of_what_can(t
     assert 0.6 < gained < 1.0, "the last of it costs the most accuracy"
 
 
+def test_a_goal_that_can_just_be_had_is_had_though_no_undercut_of_it_can(tmp_path: Path) -> None:
+    prune(context_for(tmp_path, PruneOptions(widths=("a=4", "b=8", "c=4"))))
+    exported = [context_for(tmp_path, PruneOptions()).export(one) for one in (loaded(tmp_path), chain().eval())]
+    least, full = (row["one"] for row in Clock()(exported))
+    goal = 1.1 * least / full
+    options = PruneOptions(goal=f"latency={goal:.4f}x", floor=0.25, undercut=0.15)
+    result = prune(context_for(tmp_path, options))
+    assert notes(result, "warning") == ""
+    times, before = result.timings["ms"], result.timings["full_ms"]
+    assert isinstance(times, dict)
+    assert isinstance(before, dict)
+    assert times["one"] <= goal * before["one"]
+
+
 def test_a_width_that_measures_slower_is_barred_and_named(tmp_path: Path) -> None:
     def quirk(shapes: Mapping[str, tuple[int, ...]]) -> float:
         return 4.0 if shapes["b.weight"][0] == 16 else 0.0
