@@ -15,7 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from .case import Case, Plan, load_file, write_arrays
-from .photos import CALIBRATION_PHOTOS, EVALUATION_PHOTOS, MORE_TRAINING_PHOTOS, SIDE, crops, photo
+from .photos import (
+    CALIBRATION_PHOTOS,
+    EVALUATION_PHOTOS,
+    MORE_TRAINING_PHOTOS,
+    OBJECT_PHOTOS,
+    SIDE,
+    crops,
+    photo,
+)
 from .sources import export_onnx, model_file, package_file
 
 NAME = "efficientnet-lite0"
@@ -49,7 +57,7 @@ def build(folder: Path) -> Case:
     rng = np.random.default_rng(11)
     calibration = [crops(photo(name), CROPS_PER_CALIBRATION_PHOTO, rng) for name in CALIBRATION_PHOTOS]
     write_arrays(folder / "calibration.npz", image=np.concatenate(calibration))
-    training = {Path(name).stem: photo(name) for name in CALIBRATION_PHOTOS + MORE_TRAINING_PHOTOS}
+    training = {Path(name).stem: photo(name) for name in CALIBRATION_PHOTOS + MORE_TRAINING_PHOTOS + OBJECT_PHOTOS}
     np.savez_compressed(folder / "photos.npz", allow_pickle=False, **training)
     evaluation = [sure_crops(folder / "model.onnx", photo(name), rng) for name in EVALUATION_PHOTOS]
     write_arrays(folder / "evaluation.npz", image=np.concatenate(evaluation))

@@ -1,4 +1,4 @@
-"""The photos that the wheels of scikit-image and scikit-learn ship, and square crops of them."""
+"""The photos that wheels ship (scikit-image, scikit-learn, foolbox, imgaug), and square crops of them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,28 @@ EVALUATION_PHOTOS = (
 )  # fmt: skip
 # Neither the other half of the stereo pair, nor anything else that shows what an evaluation photo shows.
 MORE_TRAINING_PHOTOS = ("grass.png", "hubble_deep_field.jpg", "color.png", "page.png")
+# Things that ImageNet has classes of, which scikit-image's photos hardly show: twenty that foolbox ships for trying
+# attacks on, and a quokka. They are under their authors' terms: read where they are installed, never passed on.
+OBJECT_PHOTOS = (
+    "imagenet_00_243.jpg", "imagenet_01_559.jpg", "imagenet_02_438.jpg", "imagenet_03_990.jpg", "imagenet_04_949.jpg",
+    "imagenet_05_853.jpg", "imagenet_06_609.jpg", "imagenet_07_609.jpg", "imagenet_08_915.jpg", "imagenet_09_455.jpg",
+    "imagenet_10_541.jpg", "imagenet_11_630.jpg", "imagenet_12_741.jpg", "imagenet_13_471.jpg", "imagenet_14_129.jpg",
+    "imagenet_15_99.jpg", "imagenet_16_251.jpg", "imagenet_17_22.jpg", "imagenet_18_317.jpg", "imagenet_19_305.jpg",
+    "quokka.jpg",
+)  # fmt: skip
 SIDE = 224
 
 
 def photo(name: str) -> np.ndarray:
-    """One photo `(H, W, 3)` uint8; public domain, CC0 or CC BY, see the README beside the photos in either package."""
+    """One photo `(H, W, 3)` uint8; those of scikit-image and scikit-learn are in the public domain, CC0 or CC BY."""
     from PIL import Image
 
     if name in ("china.jpg", "flower.jpg"):
         path = package_file("scikit-learn==1.9.1", f"sklearn/datasets/images/{name}")
+    elif name == "quokka.jpg":
+        path = package_file("imgaug==0.4.0", f"imgaug/{name}")
+    elif name in OBJECT_PHOTOS:
+        path = package_file("foolbox==3.3.4", f"foolbox/data/{name}")
     else:
         path = package_file("scikit-image==0.26.0", f"skimage/data/{name}")
     return np.asarray(Image.open(path).convert("RGB"))
