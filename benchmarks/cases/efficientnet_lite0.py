@@ -19,9 +19,9 @@ from .photos import (
     CALIBRATION_PHOTOS,
     EVALUATION_PHOTOS,
     MORE_TRAINING_PHOTOS,
-    OBJECT_PHOTOS,
     SIDE,
     crops,
+    object_photos,
     photo,
 )
 from .sources import export_onnx, model_file, package_file
@@ -57,7 +57,8 @@ def build(folder: Path) -> Case:
     rng = np.random.default_rng(11)
     calibration = [crops(photo(name), CROPS_PER_CALIBRATION_PHOTO, rng) for name in CALIBRATION_PHOTOS]
     write_arrays(folder / "calibration.npz", image=np.concatenate(calibration))
-    training = {Path(name).stem: photo(name) for name in CALIBRATION_PHOTOS + MORE_TRAINING_PHOTOS + OBJECT_PHOTOS}
+    training = {Path(name).stem: photo(name) for name in CALIBRATION_PHOTOS + MORE_TRAINING_PHOTOS}
+    training |= object_photos()
     np.savez_compressed(folder / "photos.npz", allow_pickle=False, **training)
     evaluation = [sure_crops(folder / "model.onnx", photo(name), rng) for name in EVALUATION_PHOTOS]
     write_arrays(folder / "evaluation.npz", image=np.concatenate(evaluation))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .case import CaseUnavailable
 from .sources import package_file
 
 # No photo is in both lists: crops of one photo share their subject and their noise.
@@ -27,6 +28,14 @@ OBJECT_PHOTOS = (
     "quokka.jpg",
 )  # fmt: skip
 SIDE = 224
+
+
+def object_photos() -> dict[str, np.ndarray]:
+    """OBJECT_PHOTOS by name without suffix; empty unless all of them are installed: evaluation does without."""
+    try:
+        return {name.partition(".")[0]: photo(name) for name in OBJECT_PHOTOS}
+    except CaseUnavailable:
+        return {}
 
 
 def photo(name: str) -> np.ndarray:
