@@ -25,12 +25,15 @@ _CHANNELS = {"aten.conv1d.default": 1, "aten.conv2d.default": 1, "aten.conv3d.de
 """Operator whose third argument is a bias -> the axis of its output that the bias is added along."""
 
 
-def correct_biases(graph: GraphModule, batches: Batches, error: Error = output_error) -> int:
+def correct_biases(
+    graph: GraphModule, batch: tuple[torch.Tensor, ...], judged: Batches, error: Error = output_error
+) -> int:
     """Changes biases of ``graph``, in place, so that codes shift no channel's mean.
 
     Args:
         graph: from ``quantizer.prepare``, in evaluation mode. Where BatchNorm is folded it is its bias that changes.
-        batches: inputs; means are of the first batch, answers are judged on all.
+        batch: inputs that means are taken over.
+        judged: inputs that answers are judged on.
         error: of answers with codes from those without. Unless that becomes smaller, all stays as it was.
 
     Returns:
@@ -39,15 +42,15 @@ def correct_biases(graph: GraphModule, batches: Batches, error: Error = output_e
     import torch
 
     biases = _biases(graph)
-    if not biases or not batches:
+    if not biases:
         return 0
     before = {node: bias.detach().clone() for node, bias in biases.items()}
     with torch.no_grad():
         exact = _interpreter(graph, exact=True)
-        reference = [_floating(exact.run(*batch)) for batch in batches]
-        was = error(reference, answers_of(graph, batches))
-        _correct(graph, biases, batches[0])
-        if error(reference, answers_of(graph, batches)) < was:
+        reference = [_floating(exact.run(*one)) for one in judged]
+        was = error(reference, answers_of(graph, judged))
+        _correct(graph, biases, batch)
+        if error(reference, answers_of(graph, judged)) < was:
             return len(biases)
         for node, bias in biases.items():
             bias.copy_(before[node])
