@@ -60,7 +60,7 @@ def train(context: StageContext) -> StageResult:
     if not prepared.quantised:
         return StageResult(0, (*notes, Note("warning", "qat", "nothing was quantised, so nothing was trained")))
     batch = fixed_batch(prepared.graph)
-    notes += _corrected(prepared, context, _lifelike(context, arrays), options)
+    notes += _corrected(prepared, context, arrays, options)
     if batch is not None:
         text = f"the module can be traced for one batch size only: it is trained in batches of {batch}"
         notes.append(Note("warning", "graph", text))
@@ -81,7 +81,7 @@ def train(context: StageContext) -> StageResult:
     put_back(prepared, module)
     save_state(context.folder, module, context.original())
     save_grids(trained_grids(prepared, wanted), wanted.unfit, context.folder / GRIDS)
-    judged = _lifelike(context, arrays)
+    judged = arrays if isinstance(context.calibration, Absent) else context.calibration
     samples = [judged.batch([index]) for index in range(min(CHECKED, len(judged)))]
     save_layers(prepared, wanted, context.outputs, samples, context.folder / LAYERS)
     parameters = list(module.parameters())
@@ -135,11 +135,6 @@ def settled(options: QatOptions, context: StageContext, arrays: Arrays, batch: i
     )
 
 
-def _lifelike(context: StageContext, arrays: Arrays) -> Arrays:
-    """Samples as the compiled model will get them: training samples may be mixed and cut for the sake of training."""
-    return arrays if isinstance(context.calibration, Absent) else context.calibration
-
-
 def _corrected(prepared: Prepared, context: StageContext, arrays: Arrays, options: QatOptions) -> list[Note]:
     """Corrects biases, if it is asked to; says what came of it."""
     if not options.bias_correction:
@@ -148,7 +143,7 @@ def _corrected(prepared: Prepared, context: StageContext, arrays: Arrays, option
     batches = batches_of(arrays, context.inputs, CORRECTED, fixed or CORRECTED)
     if not batches or (rows := len(batches[0][0])) < LEAST_FOR_MEANS or (fixed or rows) != rows:
         return [Note("skipped", "graph", "biases: means over as few samples as the graph takes at once say too little")]
-    # What was fitted to samples is judged on others where there are any.
+    # Many kinds of samples matter more than their being like the real ones; what was fitted is judged on those.
     others = context.select if not isinstance(context.select, Absent) else arrays
     judged = [one for one in batches_of(others, context.inputs, CORRECTED, rows) if fixed in (None, len(one[0]))]
     if not judged:
