@@ -48,7 +48,7 @@ def batches_of(arrays: Arrays, inputs: Sequence[TensorSpec], samples: int, rows:
     return batches
 
 
-def answers_of(module: nn.Module, batches: Batches) -> list[list[torch.Tensor]]:
+def answers_of(module: Callable[..., object], batches: Batches) -> list[list[torch.Tensor]]:
     """What ``module`` answers to each batch: its floating outputs."""
     import torch
 

@@ -12,7 +12,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from edgewright.compiler.pruning.answers import answers_of, output_error
-from edgewright.compiler.pruning.dependencies import tensors_in
 from edgewright.compiler.qat.fake_quant import activation_class, constant_class
 
 if TYPE_CHECKING:
@@ -46,8 +45,7 @@ def correct_biases(
         return 0
     before = {node: bias.detach().clone() for node, bias in biases.items()}
     with torch.no_grad():
-        exact = _interpreter(graph, exact=True)
-        reference = [_floating(exact.run(*one)) for one in judged]
+        reference = answers_of(_interpreter(graph, exact=True).run, judged)
         was = error(reference, answers_of(graph, judged))
         _correct(graph, biases, batch)
         if error(reference, answers_of(graph, judged)) < was:
@@ -93,10 +91,6 @@ def _interpreter(graph: GraphModule, *, exact: bool, visit: Any = None) -> torch
     return Visiting(graph)
 
 
-def _floating(answer: object) -> list[torch.Tensor]:
-    return [one for one in tensors_in(answer) if one.is_floating_point()]
-
-
 def _means(node: Node, result: torch.Tensor) -> torch.Tensor:
     return result.movedim(_CHANNELS[str(node.target)], -1).flatten(0, -2).mean(0)
 
@@ -117,6 +111,3 @@ def _biases(graph: GraphModule) -> dict[Node, torch.nn.Parameter]:
         if (parameter := parameters.get(str(bias.target))) is not None:
             found[node] = parameter
     return found
-
-
-__all__ = ["correct_biases"]

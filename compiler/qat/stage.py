@@ -60,7 +60,8 @@ def train(context: StageContext) -> StageResult:
     if not prepared.quantised:
         return StageResult(0, (*notes, Note("warning", "qat", "nothing was quantised, so nothing was trained")))
     batch = fixed_batch(prepared.graph)
-    notes += _corrected(prepared, context, arrays, options)
+    if options.bias_correction:
+        notes.append(_corrected(prepared, context, arrays, batch))
     if batch is not None:
         text = f"the module can be traced for one batch size only: it is trained in batches of {batch}"
         notes.append(Note("warning", "graph", text))
@@ -135,24 +136,21 @@ def settled(options: QatOptions, context: StageContext, arrays: Arrays, batch: i
     )
 
 
-def _corrected(prepared: Prepared, context: StageContext, arrays: Arrays, options: QatOptions) -> list[Note]:
-    """Corrects biases, if it is asked to; says what came of it."""
-    if not options.bias_correction:
-        return []
-    fixed = fixed_batch(prepared.graph)
+def _corrected(prepared: Prepared, context: StageContext, arrays: Arrays, fixed: int | None) -> Note:
+    """Corrects biases, and says what came of it; ``fixed`` is the batch size of a graph that takes no other."""
     batches = batches_of(arrays, context.inputs, CORRECTED, fixed or CORRECTED)
     if not batches or (rows := len(batches[0][0])) < LEAST_FOR_MEANS or (fixed or rows) != rows:
-        return [Note("skipped", "graph", "biases: means over as few samples as the graph takes at once say too little")]
-    # Many kinds of samples matter more than their being like the real ones; what was fitted is judged on those.
+        return Note("skipped", "graph", "biases: means over as few samples as the graph takes at once say too little")
+    # What was fitted to samples is judged on others where there are any.
     others = context.select if not isinstance(context.select, Absent) else arrays
     judged = [one for one in batches_of(others, context.inputs, CORRECTED, rows) if fixed in (None, len(one[0]))]
     if not judged:
-        return [Note("skipped", "graph", "biases: there is no data to see by whether correcting them helps")]
+        return Note("skipped", "graph", "biases: there is no data to see by whether correcting them helps")
     error = error_for(context.metric, answers_of(prepared.graph, judged[:1]))
     count = correct_biases(prepared.graph, batches[0], judged, error)
     if not count:
-        return [Note("skipped", "graph", "biases: corrected for what codes add to them, they answer no better")]
-    return [Note("did", "graph", f"{count} biases were corrected for what codes add to the mean of their channels")]
+        return Note("skipped", "graph", "biases: corrected for what codes add to them, they answer no better")
+    return Note("did", "graph", f"{count} biases were corrected for what codes add to the mean of their channels")
 
 
 def _notes(wanted: Wanted, located: Located, prepared: Prepared) -> list[Note]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgewright.compiler.pruning.answers import answers_of
 from edgewright.compiler.qat import stage
 from edgewright.compiler.qat.exactness import compare
 from edgewright.compiler.qat.extraction import LAYERS, put_back
@@ -17,6 +18,7 @@ from edgewright.compiler.qat.schedule import Schedule
 from edgewright.compiler.quantization.insertion import insert
 from edgewright.compiler.recovery.loop import train
 from edgewright.compiler.site import Absent
+from edgewright.compiler.torch_stage.arrays import Arrays
 from edgewright.compiler.torch_stage.state import GRIDS, load_state
 from edgewright.core.errors import EngineError, UsageError
 
@@ -55,6 +57,22 @@ def test_it_says_what_became_of_the_biases(trained):
     said = [(note.kind, note.text) for note in result.notes if "biases" in note.text]
     assert len(said) == 1
     assert said[0][0] in ("did", "skipped")
+
+
+@pytest.mark.parametrize(("fixed", "said"), [(3, "say too little"), (8, "corrected for")])
+def test_biases_of_a_graph_of_one_batch_size_are_corrected_in_batches_of_it(trained, monkeypatch, fixed, said):
+    one, context, _ = trained
+    prepared = one.prepare("fixed")[0]
+    sizes = []
+
+    def watched(module, batches):
+        sizes.extend(len(batch[0]) for batch in batches)
+        return answers_of(module, batches)
+
+    monkeypatch.setattr(stage, "answers_of", watched)
+    arrays = Arrays({context.inputs[0].name: one.data}, None, None)
+    assert said in stage._corrected(prepared, context, arrays, fixed).text
+    assert set(sizes) <= {fixed}
 
 
 def test_the_state_is_of_the_users_module_and_its_export_is_what_was_trained(trained):
