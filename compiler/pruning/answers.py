@@ -15,7 +15,6 @@ from edgewright.core.tensors import TensorSpec
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 Answers: TypeAlias = "list[list[torch.Tensor]]"
 """By batch, by output."""
