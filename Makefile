@@ -1,7 +1,8 @@
 # Two commands for a newcomer, each doing all of its own set-up on a machine with Python 3.11+ and make:
 #   make demo    compile two trained models for two runtimes and show what came out
 #   make test    the default test suite
-# Also: make test-full (the longer tier too), make lint, make bench (how fast the compiler itself is), make clean.
+# Also: make test-full (the longer tier too), make lint, make bench (how fast the compiler itself is), make bench-peers
+# (what comes out beside what other tools make of the same models: most of an hour, see docs/peers.md), make clean.
 
 # The first interpreter that is new enough; PYTHON=... overrides.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -14,7 +15,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -q
 # One file a commit, so that two of them can be compared: .venv/bin/pytest-benchmark compare out/bench/*.json
 BENCH_FILE = out/bench/$(shell git describe --always --dirty 2>/dev/null || echo unversioned).json
 
-.PHONY: demo test test-full lint bench setup clean
+.PHONY: demo test test-full lint bench bench-peers setup clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -36,6 +37,10 @@ lint: $(READY)
 bench: $(READY)
 	mkdir -p out/bench
 	$(BIN)/pytest benchmarks/micro -q --benchmark-disable-gc --benchmark-json=$(BENCH_FILE)
+
+# CASES="fashion-detector minilm" takes those alone; what is known already is not made again.
+bench-peers: $(READY)
+	$(BIN)/python benchmarks/peers run $(CASES)
 
 setup: $(READY)
 

@@ -1,19 +1,17 @@
-"""Opening a model file with ONNX Runtime or OpenVINO, each as a user who sets the thread count and nothing else."""
+"""Opening what is compared: a model file as a user would who sets the thread count and nothing else, or a bundle."""
 
 from __future__ import annotations
 
-import os
-import platform
 import runpy
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 Feeds = dict[str, np.ndarray]
-ENGINES = ("onnxruntime", "openvino")
+ENGINES = ("onnxruntime", "openvino", "edgewright")
 
 
 @dataclass(frozen=True)
@@ -25,11 +23,13 @@ class OpenModel:
 
 
 def open_model(path: Path, engine: str, threads: int = 2, properties: Mapping[str, str] | None = None) -> OpenModel:
-    """Load `path` (`.onnx`, or `.xml` for OpenVINO).
+    """Load `path` (`.onnx`, `.xml` for OpenVINO, or a bundle for Edgewright).
 
     Args:
         properties: OpenVINO properties, `{"INFERENCE_PRECISION_HINT": "f32"}`; its own choices where absent.
     """
+    if engine == "edgewright":
+        return _edgewright(path, threads)
     if engine == "onnxruntime":
         return _onnxruntime(path, threads)
     if engine == "openvino":
@@ -68,34 +68,33 @@ def _openvino(path: Path, threads: int, properties: Mapping[str, str]) -> OpenMo
     return OpenModel(run, ranks)
 
 
+def _edgewright(path: Path, threads: int) -> OpenModel:
+    """A bundle's engine in this process, through the session that `Bundle.open` starts a child for."""
+    from edgewright.backends import registry
+    from edgewright.benchmarks.preparing import artifact_of
+    from edgewright.core.bundle import open_bundle
+
+    bundle = open_bundle(path)
+    with tempfile.TemporaryDirectory(prefix="edgewright-peers-") as folder:
+        bundle.extract_engine(Path(folder))
+        artifact = artifact_of(bundle, Path(folder))
+        session = registry().find(artifact.backend)().open(artifact, threads)
+    return OpenModel(session.run, {spec.name: len(spec.shape or ()) for spec in artifact.inputs})
+
+
+def read_feeds(path: Path, ranks: Mapping[str, int], most: int | None = None) -> Iterator[Feeds]:
+    """The samples of an `.npz` as feeds, labels left out; arrays one rank above the input's hold whole feeds."""
+    with np.load(path) as archive:
+        arrays = {name: archive[name][:most] for name in archive.files if name != "labels"}
+    for i in range(len(next(iter(arrays.values())))):
+        yield {
+            name: array[i : i + 1] if array.ndim == ranks[name] else np.asarray(array[i])
+            for name, array in arrays.items()
+        }
+
+
 def load_cases() -> object:
     """Loads the package of cases as `edgewright_cases`, from which its modules can be imported after this call."""
     main = Path(__file__).resolve().parents[1] / "cases" / "__main__.py"
     loaded: object = runpy.run_path(str(main), run_name="cases")["load_cases"]()
     return loaded
-
-
-def machine() -> dict[str, str | int]:
-    """What a figure needs to be understood, and nothing that names the machine."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
-    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "os": platform.system()}
-
-
-def versions(*packages: str) -> dict[str, str]:
-    found = {name: metadata.version(name) for name in packages if _installed(name)}
-    return {"python": platform.python_version(), **found}
-
-
-def _installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True

@@ -1,6 +1,6 @@
 """One run of the timing protocol, meant for a fresh process: load, warm up, measure, print one JSON line.
 
-    python timed_run.py MODEL --engine onnxruntime|openvino --feeds EVALUATION.npz --ranks '{"x": 4}'
+    python timed_run.py MODEL --engine onnxruntime|openvino|edgewright --feeds EVALUATION.npz --ranks '{"x": 4}'
 
 The line: `median_ns` per inference, `samples`, `inner` (inferences a sample: 1, or as many as fill a millisecond where
 one takes less than 100 us, when the samples are batch means), `load_ns`, `first_ns`, `warmup` inferences.
@@ -12,6 +12,7 @@ import argparse
 import gc
 import itertools
 import json
+import math
 import os
 import statistics
 import sys
@@ -20,8 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter_ns
 
-import numpy as np
-from engines import ENGINES, Feeds, OpenModel, open_model
+from engines import ENGINES, Feeds, OpenModel, open_model, read_feeds
 
 DISTINCT = 16  # real samples that are cycled, so that no cache of one input is timed
 STAMPED_NS = 100_000
@@ -59,7 +59,7 @@ def measure(model: OpenModel, feeds: list[Feeds], effort: Effort, load_ns: int) 
     while len(warm) < effort.warm_inferences or perf_counter_ns() - begun < effort.warm_seconds * 1e9:
         warm.append(timed(model, turn, 1))
     typical = statistics.median(warm)
-    inner = 1 if typical >= STAMPED_NS else int(np.ceil(BATCH_NS / typical))
+    inner = 1 if typical >= STAMPED_NS else math.ceil(BATCH_NS / typical)
     samples: list[float] = []
     begun = perf_counter_ns()
     while len(samples) * inner < effort.inferences or perf_counter_ns() - begun < effort.seconds * 1e9:
@@ -75,20 +75,6 @@ def timed(model: OpenModel, turn: Iterator[Feeds], count: int) -> int:
     return perf_counter_ns() - begun
 
 
-def read_feeds(path: Path, ranks: dict[str, int]) -> list[Feeds]:
-    """The first DISTINCT samples as feeds; arrays one rank above the input's hold whole feeds."""
-    with np.load(path) as archive:
-        arrays = {name: archive[name][:DISTINCT] for name in archive.files if name != "labels"}
-    count = len(next(iter(arrays.values())))
-    return [
-        {
-            name: array[i : i + 1] if array.ndim == ranks[name] else np.asarray(array[i])
-            for name, array in arrays.items()
-        }
-        for i in range(count)
-    ]
-
-
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
@@ -101,7 +87,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     allowed = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, allowed[: options.threads])
-    feeds = read_feeds(options.feeds, options.ranks)
+    feeds = list(read_feeds(options.feeds, options.ranks, DISTINCT))
     begun = perf_counter_ns()
     model = open_model(options.model, options.engine, options.threads, options.properties)
     load_ns = perf_counter_ns() - begun

@@ -23,6 +23,7 @@ def load(relative: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
@@ -33,8 +34,8 @@ def judge() -> Callable[[str], ModuleType]:
 
 
 @pytest.fixture(scope="session")
-def paired() -> ModuleType:
-    return load("peers/paired.py")
+def peers() -> Callable[[str], ModuleType]:
+    return lambda name: load(f"peers/{name}.py")
 
 
 @pytest.fixture(scope="session")
