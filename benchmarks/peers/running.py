@@ -126,7 +126,9 @@ class Study:
 
         out = self._folder(case) / route.name
         shutil.rmtree(out, ignore_errors=True)
-        command = ["timeout", "--signal=KILL", str(MAKING_S), str(self.peers_python), str(HERE / "make.py"), route.name]
+        # In the foreground it stays in this group of processes, so that what stops or ends this ends it too.
+        command = ["timeout", "--foreground", "--signal=KILL", str(MAKING_S), str(self.peers_python)]
+        command += [str(HERE / "make.py"), route.name]
         command += ["--model", str(case.model), "--data", str(case.data), "--out", str(out)]
         done = run_measured([*command, "--ranks", json.dumps(entry["ranks"])])
         cost: Json = {"compile_s": round(done.wall_s, 1), "peak_bytes": done.peak_bytes}
