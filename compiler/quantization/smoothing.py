@@ -5,6 +5,9 @@ unchanged: ``W x = (W diag(s)) (diag(1/s) x)``. A producer takes 1/s into its ow
 part of a normalisation; Relu and pooling commute with positive factors. SmoothQuant (Xiao et al., 2022, equation 4)
 chooses ``s_c = peak(x_c)^a / peak(W_c)^(1-a)``; between convolutions this is cross-layer equalisation (Nagel et al.,
 2019), measured on activations instead of bounded by weights.
+
+Tensors that residual Adds join take one factor together (see ``streams.py``). That moves the weights of many layers, so
+it is done only where much is gained: two bits of the activations' codes.
 """
 
 from __future__ import annotations
@@ -21,12 +24,14 @@ from edgewright.compiler.quantization.channels import ChannelStatistics, channel
 from edgewright.compiler.quantization.placement import Placement
 from edgewright.compiler.quantization.prepare import numbers
 from edgewright.compiler.quantization.quantized_op import QuantizedOp, is_constant
+from edgewright.compiler.quantization.streams import COMMUTES, Stream, find_streams
 from edgewright.compiler.site import Site
 from edgewright.core.model import OnnxModel
 
-_COMMUTES = ("Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool")
 _STRONGEST = 2.0**24
 """A channel's factor stays within this of the tensor's middle one, so that no weight leaves float32's range."""
+_WORTH_A_STREAM = 16.0
+"""By how much the rounding noise that a stream's codes put into its readers' results has to fall: two bits."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +70,19 @@ def smooth(
         limit: the most calibration samples to use.
 
     Returns:
-        The tensors that were evened out.
+        The tensors that were evened out by themselves; those of streams are not among them.
     """
     pairs = _pairs(model.ir.graph, placement)
     pairs = [pair for pair in pairs if pair.producer.op_type in per_channel | {"LayerNormalization"}]
-    if not pairs or strength <= 0.0:
+    streams = find_streams(placement, frozenset(pair.tensor for pair in pairs), per_channel)
+    if not (pairs or streams) or strength <= 0.0:
         return []
-    found = channel_statistics(model, {pair.tensor.name or "": pair.axis for pair in pairs}, site, limit)
+    axes = {pair.tensor.name or "": pair.axis for pair in pairs}
+    axes |= {tensor.name or "": 1 for stream in streams for tensor in stream.tensors}
+    found = channel_statistics(model, axes, site, limit)
     factors = [(pair, _even_out(pair, found, strength, per_channel)) for pair in pairs]
+    for stream in streams:
+        _even_out_stream(stream, found, strength)
     return [
         Evened(
             pair.tensor.name or "",
@@ -117,7 +127,7 @@ def _channel_axis(readers: tuple[QuantizedOp, ...], rank: int) -> int | None:
 def _producer(value: ir.Value) -> ir.Node | None:
     """The node whose constants can take a factor per channel of ``value``, seen through what commutes with it."""
     node = value.producer()
-    while node is not None and is_standard(node, *_COMMUTES):
+    while node is not None and is_standard(node, *COMMUTES):
         source = node.inputs[0]
         if source is None or len(source.uses()) != 1 or source.is_graph_output():
             return None
@@ -145,16 +155,10 @@ def _even_out(
     if "Conv" in per_channel and all(is_depthwise(op.node) for op in pair.readers):
         # Each of its weights' scales belongs to one input channel: what the activation gains costs nothing.
         strength = 1.0
-    live = (peak > 0.0) & (weights > 0.0)
-    if live.sum() < 2 or any(len(op.node.inputs[op.weight or 1].uses()) != 1 for op in pair.readers):  # type: ignore[union-attr]
+    if any(len(op.node.inputs[op.weight or 1].uses()) != 1 for op in pair.readers):  # type: ignore[union-attr]
         return None
-    factor = np.ones(peak.size)
-    factor[live] = peak[live] ** strength / weights[live] ** (1.0 - strength)
-    middle = float(np.exp(np.mean(np.log(factor[live]))))
-    factor = np.where(live, np.clip(factor / middle, 1.0 / _STRONGEST, _STRONGEST), 1.0)
-    # Powers of two leave the products bit-exact.
-    factor = 2.0 ** np.rint(np.log2(factor))
-    if np.all(factor == 1.0):
+    factor = _factor(peak, weights, strength)
+    if factor is None:
         return None
     for item in pair.producer.inputs[1:]:
         if item is not None:
@@ -163,6 +167,44 @@ def _even_out(
     for op in pair.readers:
         _scale_inputs(op, factor)
     return factor
+
+
+def _even_out_stream(stream: Stream, found: Mapping[str, ChannelStatistics], strength: float) -> None:
+    """Divides the channels of all tensors of a stream, in place, where that is worth it."""
+    peak = np.max([found[tensor.name or ""].peak for tensor in stream.tensors], axis=0)
+    weights = np.max([_input_peaks(op, peak.size) for op in stream.readers], axis=0)
+    factor = _factor(peak, weights, strength)
+    # A code is a share of the tensor's largest value, and every reader multiplies its error by a weight.
+    if factor is None or _noise(peak, weights) < _WORTH_A_STREAM * _noise(peak / factor, weights * factor):
+        return
+    for node in stream.producers:
+        for item in node.inputs[1:]:
+            if item is not None:
+                array = numbers(item)
+                last = node.op_type == "Gemm" and array.ndim == 2 and not int_attribute(node, "transB", 0)
+                store(item, array / _along(factor, array.ndim, 1 if last else 0))
+    for op in stream.readers:
+        _scale_inputs(op, factor)
+
+
+def _noise(peak: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> float:
+    return float(peak.max() ** 2 * np.sum(weights**2))
+
+
+def _factor(
+    peak: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], strength: float
+) -> npt.NDArray[np.float64] | None:
+    """What to divide each channel by, a power of two; None where nothing is to be gained."""
+    live = (peak > 0.0) & (weights > 0.0)
+    if live.sum() < 2:
+        return None
+    factor = np.ones(peak.size)
+    factor[live] = peak[live] ** strength / weights[live] ** (1.0 - strength)
+    middle = float(np.exp(np.mean(np.log(factor[live]))))
+    factor = np.where(live, np.clip(factor / middle, 1.0 / _STRONGEST, _STRONGEST), 1.0)
+    # Powers of two leave the products bit-exact.
+    factor = 2.0 ** np.rint(np.log2(factor))
+    return None if np.all(factor == 1.0) else factor
 
 
 def _input_peaks(op: QuantizedOp, channels: int) -> npt.NDArray[np.float64]:
