@@ -21,7 +21,8 @@ from edgewright.core.tensors import Feeds, Outputs
 UNTIMED_NS = 80_000_000
 TIMED_NS = 60_000_000
 FEWEST_ROUNDS = 3
-ROUNDS_BEFORE_DROPPING = 4
+ROUNDS_BEFORE_DROPPING = 6
+"""The fewest pairs that a ratio has an interval of."""
 FAR_BEHIND = 1.5
 """An arm is dropped when its best block is this much slower than the worst block of the fastest arm."""
 _BATCH_NS = 1_000_000

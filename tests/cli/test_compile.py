@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pytest
 
+from edgewright.benchmarks.record import read_document, record_path
 from edgewright.core.bundle import open_bundle
 from tests.conftest import labelled
 
@@ -94,10 +95,39 @@ def test_a_compile_with_the_plan_gives_the_same_bytes(
 ) -> None:
     words = ["compile", conv_net_path, "--target", TARGET, "--data", conv_net_data, "--max-drop", "50%"]
     automatic, planned = tmp_path / "auto.ewb", tmp_path / "planned.ewb"
-    assert run_cli(*words, "-o", automatic).returncode == 0
+    found = run_cli(*words, "-o", automatic, "--json")
+    assert found.returncode == 0, found.stderr
+    searched(json.loads(found.stdout)["targets"][0], automatic)
     again = run_cli(*words, "-o", planned, "--plan", automatic)
     assert again.returncode == 0, again.stderr
     assert sha256(planned) == sha256(automatic)
+
+
+def searched(target: dict[str, Any], bundle: Path) -> None:
+    """What the search looked at stands in the answer and in the record, and what is shipped was the best of it."""
+    search = target["search"]
+    assert (search["schema"], search["stopped_by_time_limit"]) == ("edgewright.search/1", False)
+    rows = {row["candidate"]: row for row in search["candidates"]}
+    assert {"fp32", target["candidate"]} <= set(rows)
+    assert rows["fp32"]["ratio"] == 1.0
+    assert rows[target["candidate"]]["ratio"] <= 1.0, "nothing slower than the float engine is shipped"
+    assert any(row["front"] for row in rows.values())
+    assert all(row["median_ms"] > 0 for row in rows.values())
+    (entry,) = cast("list[dict[str, object]]", read_document(record_path(bundle))["searches"])
+    assert entry["candidates"] == search["candidates"]
+    assert entry["bundle_sha256"] == target["digest"]
+
+
+def test_when_the_time_limit_is_over_the_best_until_then_is_proven(
+    run_here: RunHere, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
+) -> None:
+    words = ["compile", conv_net_path, "--target", TARGET, "--data", conv_net_data, "--max-drop", "0", "--no-cache"]
+    done = run_here(*words, "-o", tmp_path / "net.ewb", "--time-limit", "0.001s", "--json")
+    assert done.returncode == 0, done.stderr
+    search = json.loads(done.stdout)["targets"][0]["search"]
+    missed = [row for row in search["candidates"] if not row["holds"]]
+    assert {row["verdict"] for row in missed} <= {"not worked on: --time-limit is over"}
+    assert search["stopped_by_time_limit"] is bool(missed)
 
 
 @pytest.mark.usefixtures("moments")
@@ -168,6 +198,8 @@ opset = [7, 24]
         (["--target", "mars.toml"], 69, "needs the runtime 'rover'"),
         (["--target", "jetson-orin"], 2, "--shape"),
         (["--max-drop", "much"], 2, "not a number such as"),
+        (["--time-limit", "soon"], 2, "not a number such as 90s"),
+        (["--time-limit", "5"], 2, "is not a time such as 90s"),
         (["--recipe", "nothing.toml"], 2, "nothing.toml"),
         (["--data", "nothing.npz"], 2, "nothing.npz"),
     ],

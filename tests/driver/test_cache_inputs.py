@@ -58,6 +58,7 @@ CHANGES: dict[str, Callable[[CompileRequest, Path], CompileRequest]] = {
     "shapes": lambda one, _: replace(one, shapes=("x=1,3,8,8",)),
     "seed": lambda one, _: replace(one, seed=1),
     "trials": lambda one, _: replace(one, trials=13),
+    "time_limit_s": lambda one, _: replace(one, time_limit_s=60.0),
     "keep": lambda one, _: replace(one, keep=("head.*",)),
     "search_settings": lambda one, _: replace(one, search_settings=SearchBudget(3, "trials")),
     "allow_nonfinite": lambda one, _: replace(one, allow_nonfinite=True),

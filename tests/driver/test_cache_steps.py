@@ -180,23 +180,24 @@ def test_times_are_of_one_measurement_and_say_when(
 
     def time_arms(arms: Sequence[Arm], **_: object) -> list[ArmTiming]:
         ran.append(len(arms))
-        return [ArmTiming(arm.name, None if len(ran) == 4 else float(len(ran))) for arm in arms]
+        times = () if len(ran) == 4 else (float(len(ran)), 2.0 * len(ran))
+        return [ArmTiming(arm.name, None, times) for arm in arms]
 
     monkeypatch.setattr(cache_times, "time_arms", time_arms)
     said: list[str] = []
 
-    def timed(*names: str, threads: int = 1) -> dict[str, float | None]:
+    def timed(*names: str, threads: int = 1) -> dict[str, tuple[float, ...]]:
         arms = [Arm(name, artifact, feeds) for name in names]
-        return cache_times.medians(steps, arms, 2.0, threads, said.append)
+        return cache_times.blocks(steps, arms, 2.0, threads, said.append)
 
-    assert timed("0", "1") == {"0": 1.0, "1": 1.0}
+    assert timed("0", "1") == {"0": (1.0, 2.0), "1": (1.0, 2.0)}
     assert not said
-    assert timed("a", "b") == {"a": 1.0, "b": 1.0}
+    assert timed("a", "b") == {"a": (1.0, 2.0), "b": (1.0, 2.0)}
     assert said[0].startswith("  search-grade times of 2 engines: from the cache, measured on 2")
-    assert timed("0") == {"0": 2.0}, "other arms take other turns"
-    assert timed("0", "1", threads=2) == {"0": 3.0, "1": 3.0}
-    assert timed("0", threads=2) == {"0": None}
-    assert timed("0", threads=2) == {"0": 5.0}, "what failed is timed again"
+    assert timed("0") == {"0": (2.0, 4.0)}, "other arms take other turns"
+    assert timed("0", "1", threads=2) == {"0": (3.0, 6.0), "1": (3.0, 6.0)}
+    assert timed("0", threads=2) == {"0": ()}
+    assert timed("0", threads=2) == {"0": (5.0, 10.0)}, "what failed is timed again"
 
 
 def test_statistics_of_tensors(steps: Steps) -> None:

@@ -13,6 +13,7 @@ from edgewright.compiler.pass_base import LayerDamage, Stage, Tunable
 from edgewright.core.errors import EngineError, UnavailableError
 from edgewright.driver import search
 from edgewright.driver.choice import Choice
+from edgewright.driver.gains import Gains
 from edgewright.driver.search import Trial, Tuner, attempt, fastest
 
 LAYERS = [f"layer{index}" for index in range(16)]
@@ -155,3 +156,23 @@ def _trials(count: int) -> list[Trial]:
 def test_near_ties_go_to_the_simpler_candidate(times: list[float | None], winner: int) -> None:
     trials = _trials(len(times))
     assert fastest(trials, times) is trials[winner]
+
+
+def test_what_gains_most_and_is_not_needed_is_quantised_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OneCounts(FakeWorkshop):
+        def drop(self, choice: Choice) -> float:
+            self.tried.append(choice)
+            return 0.0 if "layer3" in choice.kept_float else 0.1
+
+    plain = tuner(OneCounts(1), monkeypatch, trials=30)
+    assert len(plain.tune(INT8).choice.kept_float) == 4, "without gains the worst four stay in float"
+    knowing = tuner(OneCounts(1), monkeypatch, trials=30)
+    knowing.gains = Gains({name: 0.1 + place / 1000 for place, name in enumerate(LAYERS)})
+    assert knowing.tune(INT8).choice.kept_float == ("layer3",)
+
+
+def test_when_time_is_over_no_trial_is_begun_but_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = tuner(workshop := FakeWorkshop(needed=4), monkeypatch)
+    late.out_of_time = lambda: True
+    assert late.tune(INT8).choice == INT8
+    assert workshop.tried == [INT8]

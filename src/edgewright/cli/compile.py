@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from edgewright.cli import _console
 from edgewright.cli._arguments import parsed
+from edgewright.cli._plan_text import show_plan
 from edgewright.cli._progress import ProgressLine
 from edgewright.core.budget import Budget
 from edgewright.core.errors import ExitCode
-from edgewright.core.units import parse_bytes, parse_latency, parse_share, show_bytes
+from edgewright.core.units import parse_bytes, parse_latency, parse_seconds, parse_share, show_bytes
 from edgewright.driver.search_budget import parse_search
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ _NOTES_SHOWN = 12
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares MODEL and its options."""
+    parser.add_argument("-o", "--out", required=True, type=Path, help="a file for one target, a folder for several")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop, as edgewright plan does")
+    add_shared(parser)
+
+
+def add_shared(parser: argparse.ArgumentParser) -> None:
+    """Declares MODEL and the options that ``plan`` has as well."""
     parser.add_argument("model", metavar="MODEL", help="file.onnx, file.pt2, or module:factory (also file.py:factory)")
     parser.add_argument(
         "--target",
@@ -33,7 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="hardware/runtime, hardware, or a TOML file; repeat for several",
     )
-    parser.add_argument("-o", "--out", required=True, type=Path, help="a file for one target, a folder for several")
     parser.add_argument("--data", help="calibration data: file.npz, a folder, or module:factory")
     parser.add_argument("--eval-data", metavar="DATA", help="data to judge accuracy on; without it --data is split")
     parser.add_argument(
@@ -58,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fixes open dimensions, or bounds them: x=1..8,3,224,224",
     )
     parser.add_argument("--recipe", type=Path, help="TOML file with passes and their options")
-    parser.add_argument("--plan", type=Path, metavar="BUNDLE", help="repeat the choices of an earlier bundle")
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="take the candidates of a plan, or repeat a bundle")
     parser.add_argument("--golden", type=Path, metavar="FILE", help="samples for the bundle instead of your data's")
     parser.add_argument(
         "--keep", action="append", default=[], metavar="PATTERN", help="modules that lose no channels, such as 'head.*'"
@@ -84,8 +91,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--explain-miss", action="store_true", help="say what is otherwise than in what the cache holds"
     )
     parser.add_argument("--trials", type=int, default=12, help="variants of int8 to try per scheme (default 12)")
+    parser.add_argument(
+        "--time-limit", type=parsed(parse_seconds), metavar="90s|3min",
+        help="begin no further candidate or trial after this, and prove the best found until then",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of every random choice (default 0)")
-    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument(
         "--trace", action="store_true", help="measure the model after every pass as well, into the record (minutes)"
     )
@@ -98,13 +108,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> ExitCode:
     """Compiles, and says what became of each target."""
     from edgewright.driver.cache_compile import compile_cached
-    from edgewright.driver.request import CompileRequest
 
     bar = ProgressLine(args.model, eager=False)
-    request = CompileRequest(
+    request = request_of(args, args.out, bar)
+    if args.dry_run:
+        if args.trace:
+            _console.say("--trace is left out: a dry run measures nothing")
+        return show_plan(request, as_json=args.json)
+    with bar:
+        report = compile_cached(request)
+    if args.json:
+        _console.result(json.dumps(report.to_json(), indent=2, sort_keys=True))
+    else:
+        _show(report)
+    for one in report.targets:
+        if one.problem:
+            _console.fail(_console.escape_lines(one.problem), _console.escape_lines(one.remedy))
+    return report.exit_code
+
+
+def request_of(args: argparse.Namespace, out: Path, bar: ProgressLine) -> CompileRequest:
+    """What the shared options ask for.
+
+    Args:
+        out: where a bundle would go.
+        bar: shows progress and talk.
+
+    Raises:
+        UsageError: options that contradict each other.
+    """
+    from edgewright.driver.request import CompileRequest
+
+    return CompileRequest(
         model=args.model,
         targets=tuple(args.target),
-        out=args.out,
+        out=out,
         data=args.data,
         eval_data=args.eval_data,
         train_data=args.train_data,
@@ -121,6 +159,7 @@ def run(args: argparse.Namespace) -> ExitCode:
         golden=args.golden,
         seed=args.seed,
         trials=args.trials,
+        time_limit_s=args.time_limit,
         depfile=args.depfile,
         trust_pickle=args.trust_pickle,
         allow_nonfinite=args.allow_nonfinite,
@@ -130,20 +169,6 @@ def run(args: argparse.Namespace) -> ExitCode:
         progress=bar.show,
         log=lambda line: bar.talk(_console.escape_lines(line)),
     )
-    if args.dry_run:
-        if args.trace:
-            _console.say("--trace is left out: a dry run measures nothing")
-        return _dry_run(request, as_json=args.json)
-    with bar:
-        report = compile_cached(request)
-    if args.json:
-        _console.result(json.dumps(report.to_json(), indent=2, sort_keys=True))
-    else:
-        _show(report)
-    for one in report.targets:
-        if one.problem:
-            _console.fail(_console.escape_lines(one.problem), _console.escape_lines(one.remedy))
-    return report.exit_code
 
 
 def _show(report: CompileReport) -> None:
@@ -174,28 +199,3 @@ def _line(one: TargetReport) -> str:
     if one.from_cache is not None:
         parts.append(f"from the cache, measured on {one.from_cache}")
     return ", ".join(parts)
-
-
-def _dry_run(request: CompileRequest, *, as_json: bool) -> ExitCode:
-    from edgewright.driver.plan import plan
-
-    found = plan(request)
-    if as_json:
-        _console.result(json.dumps(found.to_json(), indent=2, sort_keys=True))
-        return found.exit_code
-    for name, since in found.from_cache.items():
-        _console.result(f"{name} would come from the cache as a whole, measured on {since}")
-    for line in found.training:
-        _console.result(f"first {line}")
-    for target in found.targets:
-        _console.result(
-            f"{target.target} ({_console.escape_lines(target.presence)})" if target.presence else target.target
-        )
-        if target.problem:
-            _console.fail(_console.escape_lines(target.problem), _console.escape_lines(target.remedy))
-        for candidate in target.candidates:
-            _console.result(f"  {candidate.title}: at most {candidate.most_inferences} inferences")
-            _console.result(f"    runs {', '.join(candidate.passes) or 'no pass'}")
-            for line in candidate.left_out:
-                _console.result(f"    without {_console.escape_lines(line)}")
-    return found.exit_code

@@ -7,6 +7,7 @@ import re
 
 _SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _TIMES_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([A-Za-z%]*)\s*")
 
 
@@ -55,6 +56,21 @@ def parse_latency(text: str) -> tuple[float | None, float | None]:
     if number == 0:
         raise ValueError(f"'{text}' is not a latency such as 8ms or 0.5x")
     return None, number
+
+
+def parse_seconds(text: str) -> float:
+    """A time limit in seconds.
+
+    >>> parse_seconds("90s"), parse_seconds("3min"), parse_seconds("1h")
+    (90.0, 180.0, 3600.0)
+
+    Raises:
+        ValueError: for anything else.
+    """
+    number, unit = _split(text, "such as 90s or 3min")
+    if unit not in _SECONDS or number == 0:
+        raise ValueError(f"'{text:.50}' is not a time such as 90s, 3min or 1h")
+    return number * _SECONDS[unit]
 
 
 def parse_bytes(text: str) -> int:

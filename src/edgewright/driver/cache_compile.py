@@ -25,7 +25,7 @@ from edgewright.driver.request import CompileRequest
 
 KIND = "compile"
 _BUNDLE = "bundle"
-_MEASURED = ("records", "training")
+_MEASURED = ("records", "training", "searches")
 """The lists in a file of records that a compile adds to."""
 _PLAIN = ("target", "digest", "precision", "candidate", "size_bytes", "original_bytes", "recipe_digest", "plan_digest")
 
@@ -99,6 +99,8 @@ class Compiles:
         """
         if report.exit_code is not ExitCode.OK or report.bundle is None or report.problem:
             return
+        if report.search is not None and report.search["stopped_by_time_limit"]:
+            return  # compiled again, it goes on from what it got to
         try:
             keep_beside(self.store, Path(self.request.model), beside)
             again = compile_parts(self.store, self.request, self.groups)
@@ -110,6 +112,7 @@ class Compiles:
                 **{name: getattr(report, name) for name in _PLAIN},
                 "accuracy": None if report.accuracy is None else vars(report.accuracy),
                 "notes": list(report.notes),
+                "search": None if report.search is None else dict(report.search),
                 "model": model,
                 "job_notes": list(notes),
                 "measured": self._measured(group, report),
@@ -152,6 +155,7 @@ class Compiles:
             bundle=group.out,
             accuracy=None if accuracy is None else Accuracy(**accuracy),  # type: ignore[arg-type]
             notes=tuple(cast("list[str]", value["notes"])),
+            search=cast("dict[str, object] | None", value["search"]),
             from_cache=hit.created,
             **{name: value[name] for name in _PLAIN},  # type: ignore[arg-type]
         )

@@ -12,10 +12,12 @@ from edgewright.core.tensors import Feeds
 from edgewright.driver.cache_steps import Clock, Steps
 
 
-def medians(
+def blocks(
     steps: Steps, arms: Sequence[Arm], seconds_per_arm: float, threads: int, log: Callable[[str], None]
-) -> dict[str, float | None]:
-    """The median of each arm in milliseconds, by its name; all of one measurement, and where it is an old one, said so.
+) -> dict[str, tuple[float, ...]]:
+    """The medians of each arm's blocks in milliseconds, by its name; none for an arm that could not be timed.
+
+    All are of one measurement; where it is an old one, that is said.
 
     An arm's time depends on those it takes turns with, so only the same arms in the same order are the same.
 
@@ -29,16 +31,17 @@ def medians(
             "inputs": jsontext.digest([_digest(one) for one in arms[0].feeds]),
             "seconds": seconds_per_arm,
             "threads": threads,
+            "of": "blocks",
         }
     with steps.found("times", parts, "the search-grade timing of these engines") as hit:
         if hit is not None:
             log(f"  search-grade times of {len(arms)} engines: from the cache, measured on {hit.created}")
-            found = cast("list[float]", hit.value)
-            return {arm.name: time for arm, time in zip(arms, found, strict=True)}
+            found = cast("list[list[float]]", hit.value)
+            return {arm.name: tuple(times) for arm, times in zip(arms, found, strict=True)}
     clock = Clock()
-    timings = {one.name: one.median_ms for one in time_arms(arms, seconds_per_arm=seconds_per_arm, threads=threads)}
-    if None not in timings.values():  # what failed once may be timed another time
-        steps.keep("times", parts, [timings[arm.name] for arm in arms], took_s=clock.seconds)
+    timings = {one.name: one.block_medians for one in time_arms(arms, seconds_per_arm=seconds_per_arm, threads=threads)}
+    if all(timings.values()):  # what failed once may be timed another time
+        steps.keep("times", parts, [list(timings[arm.name]) for arm in arms], took_s=clock.seconds)
     return timings
 
 

@@ -22,19 +22,22 @@ from edgewright.driver.cache_memo import KeptMemo
 from edgewright.driver.cache_steps import open_steps
 from edgewright.driver.chain import Chain, checkpoints, require_trainable, wanted_stages
 from edgewright.driver.conclude import Winner, conclude
+from edgewright.driver.contender import Contender
 from edgewright.driver.depfile import files_read, write_depfile
 from edgewright.driver.job import Job, Lane
 from edgewright.driver.judge import Judge
 from edgewright.driver.latency import check_latency, slower_than_float
 from edgewright.driver.outputs import Group, output_groups
+from edgewright.driver.plan_check import check_plan
 from edgewright.driver.plan_file import read_plan
+from edgewright.driver.planned import planned, require_its_model
 from edgewright.driver.presence import accepted_forms, backend_for, presence
 from edgewright.driver.proof import prove
 from edgewright.driver.recipe import read_recipe
 from edgewright.driver.reference import Answers, ReferenceExecutor
 from edgewright.driver.report import CompileReport, TargetReport
 from edgewright.driver.request import CompileRequest
-from edgewright.driver.selection import Contender, Selection
+from edgewright.driver.selection import Selection
 from edgewright.driver.sets import open_sets
 from edgewright.driver.settings import search_settings
 from edgewright.driver.sizes import size_ranges
@@ -59,8 +62,10 @@ def compile_model(request: CompileRequest, cache: Compiles | None = None) -> Com
         EdgewrightError: for everything that concerns the whole job: the model, the data, the recipe, the outputs.
     """
     groups = output_groups(request)
+    check_plan(request.plan, groups)
     with working_folder() as workdir:
         job, notes = open_job(request, groups, workdir)
+        require_its_model(job)
         if stages := wanted_stages(job.recipe, request):
             return _trained_and_compiled(job, groups, notes, stages, cache)
         return _compiled(job, groups, notes, cache)
@@ -73,7 +78,7 @@ def _trained_and_compiled(
     plan = None if job.request.plan is None else read_plan(job.request.plan)
     with checkpoints(job.request) as work:
         lanes = tuple((group.name, lane) for group in groups for lane in _lanes(job, group))
-        chain = Chain(job, stages, lanes, work.path, () if plan is None else plan.choice.widths)
+        chain = Chain(job, stages, lanes, work.path, () if plan is None else plan.widths)
         if job.request.search_settings is not None:
             chain = replace(chain, settings=search_settings(chain, job.request.search_settings))
         report = _compiled(replace(job, variants=chain.run()), groups, notes, cache)
@@ -203,17 +208,15 @@ def compile_group(job: Job, group: Group) -> TargetReport:
     if job.request.plan is None:
         contenders, because = selection.ranked(), cast("object", selection.because)
     else:
-        plan = read_plan(job.request.plan)
-        if plan.model_digest not in (None, job.original.digest):
-            job.request.log("  the plan was made for another model: what it keeps in float may not be in this one")
-        contenders, because = iter([selection.planned(plan.choice)]), plan.because
+        contenders, because = planned(selection, read_plan(job.request.plan))
     contender, proof = _proven(job, selection, contenders)
     if job.request.precision == "auto" and job.request.plan is None:
         why = "the fastest within the limit (search grade)" if contender.lane.presence.timed else "preferred, untimed"
         job.request.log(f"  chosen: {contender.lane.target.name} {contender.trial.choice.title}: {why}")
     latency = check_latency(job, contender, proof)
     slower = slower_than_float(job, selection, contender, proof)
-    winner = Winner(contender, proof, latency, (slower,) if slower else ())
+    searched = selection.ledger.to_json() if job.request.precision == "auto" and job.request.plan is None else None
+    winner = Winner(contender, proof, latency, (slower,) if slower else (), searched)
     report = conclude(job, group, winner, because)
     return traced(job, winner, report) if job.request.trace else report
 

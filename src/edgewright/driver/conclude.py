@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from edgewright.benchmarks.record import append_record, record_path
+from edgewright.benchmarks.search_record import append_search
 from edgewright.benchmarks.training_record import StageTimings, append_training
 from edgewright.core.errors import ExitCode
 from edgewright.driver import package
+from edgewright.driver.contender import Contender
 from edgewright.driver.job import Job
 from edgewright.driver.latency import LatencyFinding
 from edgewright.driver.outputs import Group
 from edgewright.driver.report import TargetReport
-from edgewright.driver.selection import Contender
 
 _WITHOUT = {
     "host-proxy": "latency unmeasured, accuracy shown by this machine in its place (host-proxy): {}",
@@ -28,6 +30,8 @@ class Winner:
     proof: package.Proof
     latency: LatencyFinding | None
     warnings: tuple[str, ...]
+    search: Mapping[str, object] | None = None
+    """What was searched among, as the record has it."""
 
 
 def conclude(job: Job, group: Group, winner: Winner, because: object) -> TargetReport:
@@ -57,6 +61,8 @@ def conclude(job: Job, group: Group, winner: Winner, because: object) -> TargetR
     timed = [StageTimings(one.pass_name, one.timings) for one in built.journal if one.timings]
     if timed:
         append_training(record_path(out), digest, target.name, timed)
+    if winner.search is not None:
+        append_search(record_path(out), digest, winner.search)
     remedy = f"It is in {out}. {_remedy(job, winner)}"
     return TargetReport(
         target=target.name,
@@ -73,6 +79,7 @@ def conclude(job: Job, group: Group, winner: Winner, because: object) -> TargetR
         notes=(*winner.warnings, *_marks(winner), *package.float_notes(built.journal)),
         recipe_digest=recipe_digest,
         plan_digest=built.choice.digest,
+        search=winner.search,
     )
 
 

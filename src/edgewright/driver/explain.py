@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgewright.backends import Artifact, Limits, Profiles, open_isolated
+from edgewright.backends import Artifact, Profiles
 from edgewright.benchmarks.ceilings import Ceilings, measure_ceilings
 from edgewright.benchmarks.harness.machine import disturbances, this_machine
 from edgewright.benchmarks.harness.timing_lock import timing_lock
@@ -19,12 +18,9 @@ from edgewright.core.workdir import working_folder
 from edgewright.driver.explain_changes import Change, Seen, changes
 from edgewright.driver.explain_findings import EIGHT_BITS, Fallback, Unfused, Written, fallbacks, unfused
 from edgewright.driver.explain_layers import ExplainedLayer, Timing, explained, timing_of
+from edgewright.driver.profiling import profile_engine
 
 SCHEMA = "edgewright.explain/1"
-_SECONDS = 1.0
-"""About how long to profile."""
-_FEWEST, _MOST = 5, 25
-_LIMITS = Limits(deadline_s=900.0)
 _TOLERATED = 0.1
 """Layers and overhead beside the profiled run: further off, the figures are said to be shaky."""
 _DISTORTED = 0.2
@@ -149,18 +145,13 @@ def _profiles(ready: Prepared, artifact: Artifact, feeds: Feeds) -> Profiles:
     Raises:
         UnavailableError: the engine does not show what it executes.
     """
-    with open_isolated(artifact.backend, artifact, ready.target.threads, _LIMITS) as session:
-        session.run(feeds)
-        start = time.perf_counter()
-        session.run(feeds)
-        took = time.perf_counter() - start
-        try:
-            return session.profiles(feeds, max(_FEWEST, min(_MOST, int(_SECONDS / took))))
-        except UnavailableError as error:
-            raise UnavailableError(
-                f"{artifact.backend} on {ready.device} cannot be explained: {error.problem}",
-                "explain looks into onnxruntime and openvino on a CPU; edgewright bench measures any engine.",
-            ) from error
+    try:
+        return profile_engine(artifact, feeds, ready.target.threads)
+    except UnavailableError as error:
+        raise UnavailableError(
+            f"{artifact.backend} on {ready.device} cannot be explained: {error.problem}",
+            "explain looks into onnxruntime and openvino on a CPU; edgewright bench measures any engine.",
+        ) from error
 
 
 def _batch(inputs: tuple[TensorSpec, ...], feeds: Feeds) -> tuple[int, list[str]]:

@@ -159,10 +159,10 @@ def explained(
         batch: samples in the inference that was profiled.
         model: the ONNX file that the engine was given, where it was one.
     """
-    layers, notes = _with_operators(mean_layers(profiles), model)
+    layers, notes = with_operators(mean_layers(profiles), model)
     profiled_us = timing_of(profiles).profiled_us
     found = []
-    for layer, counted in zip(layers, _claimed(layers, products), strict=True):
+    for layer, counted in zip(layers, claimed(layers, products), strict=True):
         macs = sum(products[name] for name in counted) * batch or layer.macs or 0
         found.append(_explained(layer, None if _uncounted(layer, macs) else macs, profiled_us, ceilings))
     return tuple(found), notes
@@ -206,19 +206,19 @@ def _uncounted(layer: LayerTime, macs: int) -> bool:
     return not macs and _MULTIPLIES.match(layer.kind) is not None and layer.kind not in ("Convert", "ConvertLike")
 
 
-def _claimed(layers: Sequence[LayerTime], products: Mapping[str, int]) -> list[list[str]]:
-    """The counted operators behind each layer, by their names: each is one layer's, of a kind that multiplies first.
+def claimed(layers: Sequence[LayerTime], known: Mapping[str, object]) -> list[list[str]]:
+    """Which of the ``known`` operators are behind each layer: each is one layer's, of a kind that multiplies first.
 
     An engine may execute a sum that goes with a product by itself, under the product's name.
     """
-    names = [[stem(name, products) for name in one.operators or (one.name,)] for one in layers]
+    names = [[stem(name, known) for name in one.operators or (one.name,)] for one in layers]
     multiplies = [_MULTIPLIES.match(one.kind) is not None for one in layers]
-    claimed: set[str] = set()
+    taken: set[str] = set()
     found: list[list[str]] = [[] for _ in layers]
     for index in sorted(range(len(layers)), key=lambda at: not multiplies[at]):
         for name in names[index]:
-            if name is not None and name not in claimed:
-                claimed.add(name)
+            if name is not None and name not in taken:
+                taken.add(name)
                 found[index].append(name)
     return found
 
@@ -231,7 +231,7 @@ def stem(name: str, known: Mapping[str, object] | frozenset[str]) -> str | None:
     return max(fitting, key=len) if fitting else None
 
 
-def _with_operators(layers: Sequence[LayerTime], model: Path | None) -> tuple[list[LayerTime], tuple[str, ...]]:
+def with_operators(layers: Sequence[LayerTime], model: Path | None) -> tuple[list[LayerTime], tuple[str, ...]]:
     """With what is behind each layer and what its packed weights weigh, read from the model where the engine is one."""
     if model is None:
         return list(layers), ()

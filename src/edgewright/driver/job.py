@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,13 @@ class Job:
     """What earlier compiles left of the work."""
     variants: tuple[Variant, ...] = ()
     """What training made of the model, beside the original."""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether ``--time-limit`` is over: what is begun is finished, and nothing more is begun."""
+        limit = self.request.time_limit_s
+        return limit is not None and time.monotonic() - self.started >= limit
 
     @property
     def preprocessing_json(self) -> dict[str, object]:
@@ -79,6 +87,7 @@ class Job:
                 "recipe": self.recipe.to_json(),
                 "seed": request.seed,
                 "trials": request.trials,
+                **({} if request.time_limit_s is None else {"time_limit_s": request.time_limit_s}),
             }
         )
 

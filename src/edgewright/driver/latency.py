@@ -14,12 +14,14 @@ from edgewright.benchmarks.record import Record
 from edgewright.benchmarks.statistics import paired_ratio
 from edgewright.benchmarks.summary import run_medians
 from edgewright.core.bundle import open_bundle
+from edgewright.driver.automatic import GAIN
 from edgewright.driver.choice import float_choices
+from edgewright.driver.contender import Contender
 from edgewright.driver.job import Job, Lane
 from edgewright.driver.package import Proof, golden_samples, write
 from edgewright.driver.proof import golden_feeds
 from edgewright.driver.search import Trial
-from edgewright.driver.selection import GAIN, Contender, Selection
+from edgewright.driver.selection import Selection
 from edgewright.driver.workshop import Built
 
 PRESET = "rapid"

@@ -10,11 +10,11 @@ from edgewright.backends import Artifact
 from edgewright.compiler.precisions import typed_precisions
 from edgewright.core.bundle.manifest import Accuracy, Limits
 from edgewright.core.tensors import Feeds, Outputs
+from edgewright.driver.contender import Contender
 from edgewright.driver.executed import Executed, executed
 from edgewright.driver.job import Job, Lane
 from edgewright.driver.package import GOLDEN_SAMPLES, Proof, golden_samples
 from edgewright.driver.samples import SyntheticSamples
-from edgewright.driver.selection import Contender
 from edgewright.driver.sizes import usual_inputs
 from edgewright.driver.tolerances import ENGINE_TOLERANCE, round_up
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -102,20 +102,33 @@ def _setting(table: Table) -> PassSetting:
         table.complain("name", f"there is no pass '{name}'{f'; did you mean {near[0]}?' if near else ''}")
         return PassSetting(name)
     skip = table.flag("skip", default=False)
-    options_type = passes.find(name).options_type if name else None
+    if not name:
+        table.close()
+        return PassSetting(name, {}, skip)
+    return PassSetting(name, read_options(table, passes.find(name).options_type), skip)
+
+
+def read_options(table: Table, options_type: type, hidden: Set[str] = frozenset()) -> dict[str, object]:
+    """The options of a pass that are written in ``table``, which is closed; it has a line for each that is wrong.
+
+    Args:
+        table: what was asked of it before is known.
+        options_type: the pass's own.
+        hidden: fields of it that may not be written here.
+    """
     options: dict[str, object] = {}
     before = len(table.problems)
-    for item in fields(options_type) if options_type else ():
-        if table.has(item.name):
+    for item in fields(options_type):
+        if item.name not in hidden and table.has(item.name):
             options[item.name] = _typed(table, item.name, str(item.type))
     table.close()
-    if options_type is not None and len(table.problems) == before:
+    if len(table.problems) == before:
         try:
             options_type(**options)
         except (TypeError, ValueError) as error:
             key, colon, problem = str(error).partition(": ")
             table.complain(key if colon else "", problem if colon else str(error))
-    return PassSetting(name, options, skip)
+    return options
 
 
 def _typed(table: Table, key: str, annotation: str) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class TargetReport:
     notes: tuple[str, ...] = ()
     recipe_digest: str | None = None
     plan_digest: str | None = None
+    search: Mapping[str, object] | None = None
+    """What a search among candidates looked at, ``edgewright.search/1``; None where nothing was searched."""
     from_cache: str | None = None
     """When what is taken from the cache was compiled and measured, UTC; None for what was done now."""
 
@@ -48,6 +51,7 @@ class TargetReport:
             "notes": list(self.notes),
             "recipe_digest": self.recipe_digest,
             "plan_digest": self.plan_digest,
+            "search": None if self.search is None else dict(self.search),
             "from_cache": self.from_cache,
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,8 @@ class CompileRequest:
     golden: Path | None = None
     seed: int = 0
     trials: int = 12
+    time_limit_s: float | None = None
+    """Seconds after which no further candidate or trial is begun; what is best until then is proven."""
     depfile: Path | None = None
     trust_pickle: bool = False
     allow_nonfinite: bool = False
@@ -76,6 +79,8 @@ class CompileRequest:
             problems.append(f"precision '{self.precision}' is not one of {', '.join(PRECISIONS)}")
         if self.trials < 1:
             problems.append(f"trials must be 1 or more, not {self.trials}")
+        if self.time_limit_s is not None and not 0 < self.time_limit_s < math.inf:
+            problems.append(f"the time limit must be above 0 s, not {self.time_limit_s:g}")
         if self.plan is not None and self.precision != "auto":
             problems.append("--plan repeats a precision that was chosen before: leave --precision out")
         if self.plan is not None and self.search_settings is not None:

@@ -12,12 +12,14 @@ from edgewright.core.errors import EngineError, UnavailableError
 from edgewright.driver.cache_models import damage
 from edgewright.driver.cache_steps import Steps
 from edgewright.driver.choice import Choice
+from edgewright.driver.gains import Gains, knapsack_order
 from edgewright.driver.judge import Judge
 from edgewright.driver.variant import QAT
 from edgewright.driver.workshop import Built, Workshop
 from edgewright.targets.detect import this_host
 
-Verdict = Callable[["Trial"], bool]
+_DEAR = 3
+"""So many layers left in float are tried in int8 again."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Tuner:
     history: list[Trial] = field(default_factory=list)
     steps: Steps = field(default_factory=Steps)
     """What earlier compiles left of rankings."""
+    gains: Gains | None = None
+    """What quantising each layer gains, where that was looked at: of two that harm alike the cheaper is left out."""
+    out_of_time: Callable[[], bool] = lambda: False
+    """Asked before each trial but the first."""
 
     def tune(self, choice: Choice) -> Trial:
         """The first trial within the limit, or the best found when the budget of trials is spent.
@@ -66,7 +72,7 @@ class Tuner:
             return best
         # What training fixed (ranges, channels, biases) has no alternatives here.
         for change in () if choice.variant == QAT else pass_.alternatives():
-            if self.spent >= self.trials // 2:
+            if self.spent >= self.trials // 2 or self.out_of_time():
                 break
             best = min(best, self._variant(choice.varied(**change)) or best, key=_drop)
             if self._holds(best):
@@ -83,23 +89,22 @@ class Tuner:
         if pass_ is None:
             return self._try(choice)
         kept = choice.kept_float
-        ranked = damage(self.steps, pass_, self.workshop.before_quantisation(choice), self.workshop.site)
-        more = [item.layer for item in ranked if item.layer not in kept][: max(1, len(kept))]
+        more = [name for name in self._ranked(pass_, choice) if name not in kept][: max(1, len(kept))]
         return self._try(choice.varied(keep_float=(*kept, *more)))
 
     def _spare_layers(self, best: Trial) -> Trial:
         pass_ = self._tunable(best.choice)
         assert pass_ is not None
-        model = self.workshop.before_quantisation(best.choice)
         # What an earlier search kept in float is not ranked any more and stays so.
         kept = best.choice.kept_float
-        ranked = [item.layer for item in damage(self.steps, pass_, model, self.workshop.site) if item.layer not in kept]
+        ranked = [name for name in self._ranked(pass_, best.choice) if name not in kept]
         low, count, high = 0, 1, len(ranked) + 1
-        while self.spent < self.trials and low + 1 < high:
+        while self._may_go_on and low + 1 < high:
             count = min(count, high - 1)
             trial = self._variant(best.choice.varied(keep_float=(*kept, *ranked[:count])))
             if trial is not None and self._holds(trial):
-                return self._restore_layers(trial, [*kept, *ranked], len(kept) + low, len(kept) + count)
+                found = self._restore_layers(trial, [*kept, *ranked], len(kept) + low, len(kept) + count)
+                return self._restore_dear(found, kept)
             if trial is None:  # nothing is left to quantise, or the engine refuses it: fewer layers
                 high, count = count, (low + count) // 2
                 continue
@@ -109,7 +114,7 @@ class Tuner:
 
     def _restore_layers(self, found: Trial, ranked: list[str], low: int, high: int) -> Trial:
         """Bisects between the last failing and the first holding count: each layer in float costs speed."""
-        while high - low > 1 and self.spent < self.trials:
+        while high - low > 1 and self._may_go_on:
             middle = (low + high) // 2
             trial = self._variant(found.choice.varied(keep_float=tuple(ranked[:middle])))
             if trial is not None and self._holds(trial):
@@ -117,6 +122,29 @@ class Tuner:
             else:
                 low = middle
         return found
+
+    def _restore_dear(self, found: Trial, kept: Sequence[str]) -> Trial:
+        """Quantises those again, the one that gains most first, that the limit does not need in float."""
+        if self.gains is None:
+            return found
+        shares = self.gains.shares
+        spared = [name for name in found.choice.kept_float if name not in kept]
+        # The last that was added is needed: without it the limit was missed.
+        for name in sorted(spared[:-1], key=lambda one: -shares.get(one, 0.0))[:_DEAR]:
+            if not self._may_go_on or shares.get(name, 0.0) <= 0:
+                break
+            rest = tuple(one for one in found.choice.kept_float if one != name)
+            trial = self._variant(found.choice.varied(keep_float=rest))
+            found = trial if trial is not None and self._holds(trial) else found
+        return found
+
+    def _ranked(self, pass_: Tunable, choice: Choice) -> list[str]:
+        model = self.workshop.before_quantisation(choice)
+        return knapsack_order(damage(self.steps, pass_, model, self.workshop.site), self.gains)
+
+    @property
+    def _may_go_on(self) -> bool:
+        return self.spent < self.trials and not self.out_of_time()
 
     def _variant(self, choice: Choice) -> Trial | None:
         """A change of what could be built before; None when it cannot be built itself, and what was found stays."""

@@ -10,9 +10,13 @@ from edgewright.benchmarks.search_grade import Arm
 from edgewright.core.errors import LimitMissedError, UnavailableError, UsageError
 from edgewright.core.tensors import Feeds
 from edgewright.core.units import show_bytes
-from edgewright.driver.cache_times import medians
-from edgewright.driver.choice import CODED, Choice, coded_choices, float_choices, int8_choices
+from edgewright.driver.automatic import GAIN, automatic
+from edgewright.driver.cache_times import blocks
+from edgewright.driver.choice import CODED, Choice, coded_choices, float_choices
+from edgewright.driver.contender import Contender, Timed
+from edgewright.driver.gains import Gains, gains
 from edgewright.driver.job import Job, Lane
+from edgewright.driver.ledger import Ledger
 from edgewright.driver.samples import SyntheticSamples
 from edgewright.driver.search import Trial, Tuner, attempt, fastest, measure
 from edgewright.driver.sizes import usual_inputs
@@ -21,22 +25,10 @@ from edgewright.driver.variant import Variant, varied
 TIMED_SAMPLES = 8
 """Distinct real inputs a timed arm cycles through."""
 SECONDS_PER_ARM = 2.0
-GAIN = 0.05
-"""What a more complicated candidate must be faster by."""
 _UNTIMED = {"fp32": 0, "bf16": 1, "fp16": 2, "fp8": 3, "int8": 4}
 """What is preferred where nothing can be timed."""
 _REASONS = 3
 """So many refusals are repeated in the message that nothing can be built."""
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A trial with the lane it ran in and its verdicts."""
-
-    lane: Lane
-    trial: Trial
-    holds: bool
-    time_ms: float | None = None
 
 
 @dataclass
@@ -49,16 +41,28 @@ class Selection:
     because: list[dict[str, object]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     """Why candidates could not be built, for when none could."""
+    ledger: Ledger = field(init=False)
+    """Everything that was looked at, with the times that decided."""
+    _gains: dict[tuple[str, str], Gains | None] = field(default_factory=dict)
 
-    def ranked(self) -> Iterator[Contender]:
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.log)
+
+    def ranked(self, among: Sequence[tuple[Lane, Choice]] = ()) -> Iterator[Contender]:
         """Candidates that hold the limit on the selection set, best first; then the best of those that do not.
+
+        Args:
+            among: these alone as they are, of a plan, the simplest first; empty for all there are.
 
         Raises:
             UsageError: int8 was asked for without data.
             UnavailableError: nothing of what was asked for can be built.
         """
         precision = self.job.request.precision
-        found = self._automatic() if precision == "auto" else self._explicit(precision)
+        if among:
+            found = self.fastest_first([one for lane, choice in among if (one := self.plain(lane, choice))])
+        else:
+            found = automatic(self) if precision == "auto" else self._explicit(precision)
         if not found:
             raise UnavailableError(
                 f"nothing can be built for {', '.join(lane.target.name for lane in self.lanes)}{self._why()}",
@@ -88,6 +92,7 @@ class Selection:
         limit = max(reached - over, 0.0)
         trials, known = self.job.request.trials, contender.lane.trials
         tuner = Tuner(contender.lane.workshop, judge, sets.select, limit, trials, self.log, known, steps=self.job.steps)
+        tuner.gains = self._gains.get(_scheme(contender))
         choice = contender.trial.choice
         # Where the selection set shows no loss, it cannot tell better from good: more layers in float, proven again.
         work = tuner.tune if reached > limit else tuner.spare_more
@@ -95,20 +100,8 @@ class Selection:
         if trial is None or trial.choice == choice:
             return None
         said = f"tuned again to a limit of {limit:.4f}" if reached > limit else "more layers are left in float"
-        self._note(replace(contender, trial=trial), said)
+        self.note(replace(contender, trial=trial), said)
         return replace(contender, trial=trial)
-
-    def planned(self, choice: Choice) -> Contender:
-        """The candidate of a plan, built and not measured.
-
-        Raises:
-            UnavailableError: the plan is for another runtime than the targets asked for.
-        """
-        for lane in self.lanes:
-            if lane.target.runtime == choice.runtime:
-                return Contender(lane, Trial(lane.workshop.build(choice), None, None), holds=True)
-        names = ", ".join(lane.target.name for lane in self.lanes)
-        raise UnavailableError(f"the plan is for {choice.runtime}, not for {names}", "Name the target it was made for.")
 
     def _explicit(self, precision: str) -> list[Contender]:
         """One precision: the target's preferred way decides, so that a second compile gives the same bytes."""
@@ -116,7 +109,7 @@ class Selection:
         for lane in self.lanes:
             choices = coded_choices(lane.target) if precision in CODED else float_choices(lane.target)
             choices = [one for one in choices if one.precision == precision]
-            choices = varied(choices, self._variants(lane), trained_first=True)
+            choices = varied(choices, self.variants(lane), trained_first=True)
             if not choices:
                 self.log(f"  {lane.target.name} has no {precision}: it takes {', '.join(lane.target.precisions)}")
             found += self._first_coded(lane, choices) if precision in CODED else self._all_plain(lane, choices)
@@ -124,10 +117,10 @@ class Selection:
             names = ", ".join(lane.target.name for lane in self.lanes)
             raise UnavailableError(f"{names} does not take {precision}", "Choose another --precision or --target.")
         if len(self.lanes) > 1:
-            found = self._fastest_first(found)
+            found = self.fastest_first(found)
         return found
 
-    def _variants(self, lane: Lane) -> tuple[Variant, ...]:
+    def variants(self, lane: Lane) -> tuple[Variant, ...]:
         """What training made, for runtimes that take graphs: the torch form at hand is the original's."""
         if lane.workshop.program is None or not self.job.variants:
             return self.job.variants
@@ -135,7 +128,7 @@ class Selection:
         return ()
 
     def _all_plain(self, lane: Lane, choices: Sequence[Choice]) -> list[Contender]:
-        return [one for one in (self._plain(lane, choice) for choice in choices) if one]
+        return [one for one in (self.plain(lane, choice) for choice in choices) if one]
 
     def _first_coded(self, lane: Lane, choices: Sequence[Choice]) -> list[Contender]:
         """The first scheme that holds as it is; where none does, the first that can be made to hold.
@@ -152,59 +145,19 @@ class Selection:
         found: list[Contender] = []
         built: list[Choice] = []
         for choice in choices:
-            draft = self._plain(lane, choice, tunable=True) if kinds[choice.scheme] == "static" else None
+            draft = self.plain(lane, choice, tunable=True) if kinds[choice.scheme] == "static" else None
             if draft is not None and draft.holds:
                 return [draft]
             if draft is not None or kinds[choice.scheme] != "static":
                 built.append(choice)
         for choice in built:
-            tuned = self._tuned(lane, choice)
+            tuned = self.tuned(lane, choice)
             found += [tuned] if tuned else []
             if tuned is not None and tuned.holds:
                 break
         return found
 
-    def _automatic(self) -> list[Contender]:
-        plain = [
-            (lane, choice)
-            for lane in self.lanes
-            for choice in varied(float_choices(lane.target), self._variants(lane), trained_first=False)
-        ]
-        floats = [one for one in (self._plain(lane, choice) for lane, choice in plain) if one]
-        if self.job.sets is None:
-            self.log("  int8 is left out: it needs --data to calibrate and to prove it")
-            return self._fastest_first(floats)
-        for lane in self.lanes:
-            if lane.target.fp8 is not None:
-                self.log(f"  {lane.target.name} fp8 is left out: it is tried with --precision fp8 alone")
-        drafts = [
-            one
-            for lane in self.lanes
-            for choice in varied(int8_choices(lane.target), self._variants(lane), trained_first=False)
-            if (one := self._plain(lane, choice, tunable=True))
-        ]
-        timed = self.timed([*floats, *drafts])
-        floats, drafts = timed[: len(floats)], timed[len(floats) :]
-        limits = [one.time_ms for one in floats if one.holds and one.time_ms is not None]
-        kept = list(floats)
-        best_ms = min(limits, default=None)
-        for draft in sorted(drafts, key=lambda one: float("inf") if one.time_ms is None else one.time_ms):
-            if best_ms is not None and draft.time_ms is not None and draft.time_ms > best_ms * (1 - GAIN):
-                self._note(draft, "not faster than what holds already (search grade)")
-                continue
-            tuned = draft if draft.holds else self._tuned(draft.lane, draft.trial.choice)
-            if tuned is None:
-                continue
-            if tuned is not draft:
-                tuned = self.timed([tuned])[0]
-            kept.append(tuned)
-            if tuned.holds and tuned.time_ms is not None:
-                best_ms = min(tuned.time_ms, best_ms or tuned.time_ms)
-            if tuned.holds and tuned.time_ms is None:
-                break  # nothing can be timed here: the target's preferred scheme that holds is taken
-        return self._fastest_first(kept, again=True)
-
-    def _plain(self, lane: Lane, choice: Choice, *, tunable: bool = False) -> Contender | None:
+    def plain(self, lane: Lane, choice: Choice, *, tunable: bool = False) -> Contender | None:
         """One candidate as it is. Without data it counts as holding: there is nothing to hold it against."""
 
         def work() -> Trial:
@@ -220,37 +173,68 @@ class Selection:
         contender = Contender(lane, trial, trial.drop is None or trial.drop <= self.job.request.budget.max_drop)
         self._say(contender)
         if not contender.holds and not tunable:
-            self._note(contender, "misses the accuracy limit")
+            self.note(contender, "misses the accuracy limit")
         return contender
 
-    def _tuned(self, lane: Lane, choice: Choice) -> Contender | None:
+    def tuned(self, lane: Lane, choice: Choice, known: Gains | None = None) -> Contender | None:
+        """The candidate made to hold the limit, or what came nearest; None where it cannot be built.
+
+        Args:
+            known: what quantising each layer gains: those that gain least for what they harm go to float first.
+        """
         if lane.judge is None or self.job.sets is None or not lane.presence.runnable:
-            return self._plain(lane, choice)
+            return self.plain(lane, choice)
         budget = self.job.request
         limit, select = budget.budget.max_drop, self.job.sets.select
         tuner = Tuner(
             lane.workshop, lane.judge, select, limit, budget.trials, self.log, lane.trials, steps=self.job.steps
         )
+        tuner.gains, tuner.out_of_time = known, lambda: self.job.out_of_time
         trial = attempt(lambda: tuner.tune(choice), f"{lane.target.name} {choice.title}", self._refuse)
         if trial is None:
             return None
         contender = Contender(lane, trial, trial.drop is not None and trial.drop <= budget.budget.max_drop)
-        self._note(contender, "holds" if contender.holds else f"misses after {tuner.spent} trials")
+        self.note(contender, "holds" if contender.holds else f"misses after {tuner.spent} trials")
         return contender
 
     def timed(self, found: list[Contender], seconds_per_arm: float = SECONDS_PER_ARM) -> list[Contender]:
         """Search-grade times where the lane's hardware is this machine's; they decide and are never reported."""
         arms = [one for one in found if one.lane.presence.timed]
-        if not arms or self.job.request.plan is not None:
+        if not arms:
             return found
+        reference = self.ledger.reference
+        beside = [reference] if reference is not None and reference.key not in {one.key for one in arms} else []
         feeds = self._feeds()
-        threads = arms[0].lane.threads
-        named = [Arm(str(place), one.trial.built.artifact, feeds) for place, one in enumerate(arms)]
-        by_name = medians(self.job.steps, named, seconds_per_arm, threads, self.log)
-        timed = {id(one): by_name.get(str(place)) for place, one in enumerate(arms)}
-        return [replace(one, time_ms=timed.get(id(one))) for one in found]
+        named = [Arm(str(place), one.trial.built.artifact, feeds) for place, one in enumerate([*arms, *beside])]
+        by_name = blocks(self.job.steps, named, seconds_per_arm, arms[0].lane.threads, self.log)
+        taken = {one.key: by_name[str(place)] for place, one in enumerate([*arms, *beside])}
+        against = () if reference is None else taken[reference.key]
+        keys = {one.key for one in arms if taken[one.key]}
+        return [replace(one, timed=Timed(taken[one.key], against) if one.key in keys else None) for one in found]
 
-    def _fastest_first(self, found: list[Contender], *, again: bool = False) -> list[Contender]:
+    def gains(self, quantised: Contender, plain: Contender) -> Gains | None:
+        """What quantising each layer gains; None where the engines do not show what their layers take.
+
+        Args:
+            plain: a float engine of the same target.
+        """
+        key = _scheme(quantised)
+        if key not in self._gains:
+            workshop, choice = quantised.lane.workshop, quantised.trial.choice
+            graph = workshop.before_quantisation(choice).ir.graph
+            layers = [node.name for node in graph if node.name]
+            engines = quantised.trial.built.artifact, plain.trial.built.artifact
+            self._gains[key] = gains(
+                self.job.steps, engines, layers, self._feeds()[0], threads=quantised.lane.threads, log=self.log
+            )
+        return self._gains[key]
+
+    def fastest_first(self, found: list[Contender], *, again: bool = False) -> list[Contender]:
+        """Those that hold, the fastest first, then the others.
+
+        Args:
+            again: time them against each other even where each was timed before.
+        """
         holding = [one for one in found if one.holds]
         if len(holding) > 1 and (again or any(one.time_ms is None for one in holding)):
             holding = self.timed(holding)
@@ -288,14 +272,14 @@ class Selection:
             return True
         fits = limit is None or artifact.size_bytes <= limit
         if not fits:
-            self._note(contender, f"larger than --max-size: {artifact.size_bytes} bytes")
+            self.note(contender, f"larger than --max-size: {artifact.size_bytes} bytes")
         return fits
 
     def _say(self, contender: Contender) -> None:
         drop = contender.trial.drop
         shown = "not judged" if drop is None else f"drop {drop:+.4f}"
         size = show_bytes(contender.trial.built.artifact.size_bytes)
-        self.log(f"  {contender.lane.target.name} {contender.trial.choice.title}: {size}, {shown}")
+        self.log(f"  {contender.title}: {size}, {shown}")
 
     def _refuse(self, line: str) -> None:
         self.refusals.append(line.strip())
@@ -305,8 +289,10 @@ class Selection:
         lines = dict.fromkeys(self.refusals)
         return f": {'; '.join(list(lines)[:_REASONS])}" if lines else ""
 
-    def _note(self, contender: Contender, verdict: str) -> None:
-        self.log(f"  {contender.lane.target.name} {contender.trial.choice.title}: {verdict}")
+    def note(self, contender: Contender, verdict: str) -> None:
+        """Says what became of a candidate, here, in the ledger and in the reproducible part of why."""
+        self.ledger.saw(contender, verdict)
+        self.log(f"  {contender.title}: {verdict}")
         self.because.append(
             {
                 "target": contender.lane.target.name,
@@ -315,3 +301,8 @@ class Selection:
                 "verdict": verdict,
             }
         )
+
+
+def _scheme(contender: Contender) -> tuple[str, str]:
+    choice = contender.trial.choice
+    return contender.lane.target.name, f"{choice.variant} {choice.scheme}"
