@@ -43,7 +43,7 @@ def print_plan(found: CompilePlan, *, as_json: bool) -> None:
             _console.result(_console.escape_lines(line))
         if target.problem:
             _console.fail(_console.escape_lines(target.problem), _console.escape_lines(target.remedy))
-    _console.result(f"altogether: {_minutes(found.minutes)} ({found.basis})")
+    _console.result(f"altogether: {_about(found.minutes)} ({found.basis})")
 
 
 def _target(target: TargetPlan) -> Iterator[str]:
@@ -58,14 +58,14 @@ def _target(target: TargetPlan) -> Iterator[str]:
     for line in target.left_out:
         yield f"  without {line}"
     if target.basis:
-        yield f"  minutes are {target.basis}"
+        yield f"  times are {target.basis}"
 
 
 def _table(candidates: Sequence[PlannedCandidate]) -> Iterator[str]:
-    rows = [("candidate", "minutes", "inferences", "in the cache")]
+    rows = [("candidate", "takes", "inferences", "in the cache")]
     for one in candidates:
         cached = ", ".join(one.from_cache) or "-"
-        rows.append((one.choice.title, _minutes(one.minutes), f"at most {one.most_inferences}", cached))
+        rows.append((one.choice.title, _about(one.minutes), f"at most {one.most_inferences}", cached))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
@@ -75,19 +75,20 @@ def _passes(candidates: Sequence[PlannedCandidate]) -> Iterator[str]:
     """What runs, and what does not and why; candidates of which the same is true in one line."""
     everyone = [one.choice.title for one in candidates]
     running: dict[str, list[str]] = {}
-    missing: dict[str, list[str]] = {}
+    missing: dict[tuple[str, str], list[str]] = {}
     for one in candidates:
         running.setdefault(", ".join(one.passes) or "no pass", []).append(one.choice.title)
         for line in one.left_out:
-            missing.setdefault(line, []).append(one.choice.title)
+            name, _, reason = line.partition(": ")
+            missing.setdefault((name, reason), []).append(one.choice.title)
     for passes, titles in running.items():
-        yield (
-            f"  {_named(titles, everyone)} runs {passes}"
-            if len(titles) == 1
-            else (f"  {_named(titles, everyone)} run {passes}")
-        )
-    for line, titles in missing.items():
-        yield f"  without {line}" + ("" if titles == everyone else f" ({_named(titles, everyone)})")
+        yield f"  {_named(titles, everyone)}: {passes}"
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (name, reason), titles in missing.items():
+        alike.setdefault((reason, tuple(titles)), []).append(name)
+    for (reason, titled), names in alike.items():
+        whose = "" if list(titled) == everyone else f" ({_named(titled, everyone)})"
+        yield f"  without {', '.join(names)}: {reason}{whose}"
 
 
 def _named(titles: Iterable[str], everyone: Sequence[str]) -> str:
@@ -99,20 +100,21 @@ def _named(titles: Iterable[str], everyone: Sequence[str]) -> str:
     )
 
 
-def _minutes(found: Minutes | None) -> str:
+def _about(found: Minutes | None) -> str:
+    """``about 8 s``, ``about 40 s to 3 min``."""
     if found is None:
         return "unknown"
-    least, most = (_figure(one) for one in (found.least, found.most))
+    least, most = (_time(one * 60) for one in (found.least, found.most))
     return f"about {least}" if least == most else f"about {least} to {most}"
 
 
-def _figure(minutes: float) -> str:
+def _time(seconds: float) -> str:
+    if 0 < seconds < 1:
+        return "1 s"
     return (
-        "0"
-        if minutes == 0
-        else "under 0.1"
-        if minutes < 0.1
-        else f"{minutes:.1f}"
-        if minutes < 10
-        else f"{minutes:.0f}"
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.1f} min"
+        if seconds < 600
+        else f"{seconds / 60:.0f} min"
     )
