@@ -1,6 +1,7 @@
 """`python benchmarks/peers VERB ...`: Edgewright beside what users would otherwise take, on the cases.
 
-    run [CASE...] [--cases DIR] [--work DIR] [--record FILE] [--venv DIR] [--again times|ours|all]
+    run [CASE...] [--cases DIR] [--work DIR] [--record FILE] [--venv DIR] [--untimed]
+        [--again times|ours|all]
         makes the peers' environment, builds the cases, makes, scores and times every route; goes on where it stopped
     list
         the routes, and the cases that `run` takes without a name
@@ -67,7 +68,10 @@ def _run(args: argparse.Namespace) -> int:
     again = frozenset(args.again)
     efforts = (Effort(seconds, 10, seconds, 64) for seconds in (args.round_seconds, args.pair_seconds))
     where = (args.cases, args.work, args.record, args.venv)
-    return running.run(args.names or CASES, running.Setting(*where, args.threads, args.rounds, looks, *efforts, again))
+    return running.run(
+        args.names or CASES,
+        running.Setting(*where, args.threads, args.rounds, looks, *efforts, not args.untimed, again),
+    )
 
 
 def _known() -> list[str]:
@@ -92,6 +96,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--pairs", type=int, help="one look after so many, to try it out: it can pass nothing")
     run.add_argument("--round-seconds", type=float, default=0.5, help="least warm-up, and least time, of a round's run")
     run.add_argument("--pair-seconds", type=float, default=1.0, help="the same of a pair's run")
+    run.add_argument(
+        "--untimed", action="store_true", help="make and score all there is; the same call without it times"
+    )
     run.add_argument("--again", action="append", default=[], choices=("times", "ours", "all"))
     shown.add_argument("--short", action="store_true", help="few columns, for the front page")
     shown.add_argument("--write", action="store_true", help="fill the pages' marked blocks")
