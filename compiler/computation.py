@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from edgewright.core.model import OnnxModel
+from edgewright.core.model import OnnxModel, tensor_digest
 
 _Names = dict[ir.Value, str]
 
@@ -64,7 +64,7 @@ def _stored(value: ir.Value) -> str:
 def _tensor(tensor: ir.TensorProtocol) -> str:
     if tensor.dtype == ir.DataType.STRING:
         return _digest("text", str(list(tensor.shape)), str(tensor.numpy().tolist()))
-    return _digest(tensor.dtype.name, str(list(tensor.shape)), hashlib.sha256(tensor.tobytes()).hexdigest())
+    return _digest(tensor.dtype.name, str(list(tensor.shape)), tensor_digest(tensor).hex())
 
 
 def _digest(*parts: str) -> str:

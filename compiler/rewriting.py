@@ -36,6 +36,7 @@ class Rewriting:
         self.tally = Tally()
         self.changed = 0
         self._orphans: list[ir.Value] = []
+        self._spare: dict[ir.Value, None] = {}
         self.adopt(working_copy(original))
 
     def adopt(self, model: ir.Model) -> None:
@@ -59,7 +60,7 @@ class Rewriting:
             return ""
         if wanted > highest:
             return f"it needs opset {wanted}, the target takes {highest} at most"
-        self.drop_unused()
+        self._drop_spare()
         try:
             self.adopt(raise_opset(self.model.clone(), wanted))
         except OpsetError as problem:
@@ -150,24 +151,37 @@ class Rewriting:
                 graph.outputs[index] = output
 
     def drop_unused(self) -> None:
-        """Removes what redirecting left without readers, and whatever only that needed."""
-        pending = list(self._orphans)
+        """Removes the nodes that redirecting left without readers, and whatever only those needed.
+
+        Constants among it go with :meth:`outcome`: thousands of nodes may share one, and asking it for its readers
+        each time one of them leaves would take the square of their number.
+        """
+        pending = dict.fromkeys(self._orphans)
         self._orphans = []
         while pending:
-            value = pending.pop()
-            if value.uses() or value.is_graph_output() or value.is_graph_input():
-                continue
+            value, _ = pending.popitem()
             if value.is_initializer():
-                graph = value.graph
-                if isinstance(graph, ir.Graph) and value.name is not None:
-                    graph.initializers.pop(value.name, None)
+                self._spare[value] = None
+                continue
+            if value.uses() or value.is_graph_output() or value.is_graph_input():
                 continue
             node = value.producer()
             if node is None or node.graph is None or any(out.uses() or out.is_graph_output() for out in node.outputs):
                 continue
-            pending.extend(item for item in node.inputs if item is not None)
-            pending.extend(captured_values(node))
+            pending.update(dict.fromkeys(item for item in node.inputs if item is not None))
+            pending.update(dict.fromkeys(captured_values(node)))
             node.graph.remove(node, safe=True)
+
+    def _drop_spare(self) -> None:
+        """Removes what nothing reads any more, constants too."""
+        self.drop_unused()
+        for value in self._spare:
+            graph, name = value.graph, value.name
+            if value.uses() or value.is_graph_output() or value.is_graph_input() or name is None:
+                continue
+            if isinstance(graph, ir.Graph) and graph.initializers.get(name) is value:
+                del graph.initializers[name]
+        self._spare = {}
 
     def orphan(self, *values: ir.Value | None) -> None:
         """Says that ``values`` lost a reader: they go at the end if it was their last."""
@@ -184,7 +198,7 @@ class Rewriting:
 
     def outcome(self) -> Outcome[OnnxModel]:
         """The new handle, or the original one when nothing was rewritten."""
-        self.drop_unused()
+        self._drop_spare()
         model = replace(self.original, ir=self.model) if self.changed else self.original
         return Outcome(model, self.changed, self.tally.notes())
 

@@ -19,7 +19,7 @@ from edgewright.compiler.numeric_gate import RANDOM_OPS
 from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
 from edgewright.compiler.rewriting import Rewriting
 from edgewright.compiler.site import Site
-from edgewright.core.model import OnnxModel
+from edgewright.core.model import OnnxModel, tensor_digest
 
 _UNIQUE = RANDOM_OPS | {"Dropout", "QuantizeLinear", "DequantizeLinear", "Identity"}
 """``Identity`` stays where tidy left it: it gives a graph output a name of its own."""
@@ -63,7 +63,7 @@ def _merge_initializers(graph: ir.Graph) -> list[int]:
         for value in group:
             tensor = value.const_value
             assert tensor is not None
-            first = kept.setdefault(tensor.tobytes(), value)
+            first = kept.setdefault(tensor_digest(tensor), value)
             if first is value:
                 continue
             value.replace_all_uses_with(first)

@@ -65,7 +65,7 @@ class OnnxModel:
             tensor = value.const_value
             assert tensor is not None
             hasher.update(f"{name}\0{tensor.dtype.name}\0{list(tensor.shape)}\0".encode("utf-8", "surrogatepass"))
-            hasher.update(tensor.tobytes())
+            _add_bytes(hasher, tensor)
             skeleton.graph.initializers[name].const_value = ir.tensor([0], name=name)
         hasher.update(ir.to_proto(skeleton).SerializeToString(deterministic=True))
         return hasher.hexdigest()
@@ -146,6 +146,34 @@ class TorchSource:
     """Number of elements of all parameters; None where nothing has loaded the module yet."""
     size_bytes: int | None = None
     """Bytes of all parameters."""
+
+
+class _Hashing:
+    """A file to write to of which only the digest is kept."""
+
+    def __init__(self, hasher: hashlib._Hash) -> None:
+        self._hasher = hasher
+
+    def write(self, data: bytes) -> int:
+        self._hasher.update(data)
+        return len(data)
+
+
+def _add_bytes(hasher: hashlib._Hash, tensor: onnx_ir.TensorProtocol) -> None:
+    """The tensor's bytes; where they lie in a file, they are read piece by piece and never in memory together."""
+    import onnx_ir as ir
+
+    if isinstance(tensor, ir.ExternalTensor):
+        tensor.tofile(_Hashing(hasher))
+    else:
+        hasher.update(tensor.tobytes())
+
+
+def tensor_digest(tensor: onnx_ir.TensorProtocol) -> bytes:
+    """SHA-256 over the tensor's bytes."""
+    hasher = hashlib.sha256()
+    _add_bytes(hasher, tensor)
+    return hasher.digest()
 
 
 def read_model(data: bytes, name: str, sizes: Mapping[str, tuple[SizeRange, ...]]) -> OnnxModel:
