@@ -37,6 +37,8 @@ def unsupported(path: str, operators: list[list[str]], provider: str) -> Json:
     chosen.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     chosen.log_severity_level = FATAL_ONLY
     chosen.intra_op_num_threads = 1
+    # Nothing is run here: a second copy of every weight, in the order its kernel likes, is not needed.
+    chosen.add_session_config_entry("session.disable_prepacking", "1")
     onnxruntime.set_default_logger_severity(FATAL_ONLY)
     try:
         onnxruntime.InferenceSession(
