@@ -1,4 +1,4 @@
-"""Does the harness say what is so? Real sessions unchanged and slowed down, and the engines' own tools beside it.
+"""Does the harness say what is so, and the compiler what is promised? Real sessions, engines' own tools, hard models.
 
 Run by path, never installed: ``python benchmarks/studies``.
 """

@@ -6,8 +6,12 @@
         sessions drawn from the noise that real ones recorded, at several true slowdowns
     vendors BUNDLE... --into FILE [--rounds 12] [--threads N]
         the harness beside OpenVINO's benchmark_app, or a bare loop round ONNX Runtime, interleaved
-    table
-        what the committed records say, as docs/measurement.md has it
+    collapse MODEL... [--into FILE] [--seeds 2] [--widest 6]
+        models (digits, or cases) whose channels were rescaled by powers of two, in int8: the usual way and ours
+    scale [--into FILE] [--nodes N...] [--bytes N] [--repeats 3]
+        how validation and graph passes grow with the nodes of a graph, and a compile with the bytes of its weights
+    table, promises
+        what the committed records say, as docs/measurement.md has it: of the harness, and of collapse and scale
 
 Each prints its table and writes its record.
 """
@@ -21,6 +25,7 @@ from pathlib import Path
 from edgewright.core.units import parse_share
 
 HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parent / "results"
 
 
 def main() -> int:
@@ -42,7 +47,18 @@ def main() -> int:
     vendors.add_argument("--into", type=Path, required=True)
     vendors.add_argument("--rounds", type=int, default=12)
     vendors.add_argument("--threads", type=int)
+    rescaled = verbs.add_parser("collapse")
+    rescaled.add_argument("models", nargs="+")
+    rescaled.add_argument("--into", type=Path, default=RESULTS / "collapse.json")
+    rescaled.add_argument("--seeds", type=int, default=2)
+    rescaled.add_argument("--widest", type=int, default=6)
+    grown = verbs.add_parser("scale")
+    grown.add_argument("--into", type=Path, default=RESULTS / "scale.json")
+    grown.add_argument("--nodes", nargs="*", type=int, default=[1_000, 3_000, 10_000, 30_000, 100_000])
+    grown.add_argument("--bytes", type=int, default=2 << 30)
+    grown.add_argument("--repeats", type=int, default=3)
     verbs.add_parser("table")
+    verbs.add_parser("promises")
     args = parser.parse_args()
     sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE] + [str(HERE)]
     if args.verb == "table":
@@ -54,6 +70,19 @@ def main() -> int:
         import real_sessions
 
         return real_sessions.run(args.bundles, args.into, args.sessions, args.slowdown, args.preset, args.threads)
+    if args.verb == "promises":
+        import promises
+
+        print("\n".join(promises.lines()))
+        return 0
+    if args.verb == "collapse":
+        import collapse
+
+        return collapse.run(args.models, args.into, args.seeds, args.widest)
+    if args.verb == "scale":
+        import scale
+
+        return scale.run(args.into, args.nodes, args.bytes, args.repeats)
     if args.verb == "simulate":
         import simulated_sessions
 

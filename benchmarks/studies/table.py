@@ -31,7 +31,7 @@ def _sessions(record: dict) -> list[str]:  # type: ignore[type-arg]
         rows.append((effect, "simulated", "the noise of those of 0%", verdicts))
     noise = [row["minimum_detectable_effect"] for row in unchanged]
     intro = (
-        f"What the gate says where the truth is known: {_machine(record)}, preset `{real[0]['preset']}`,"
+        f"What the gate says where the truth is known: {machine_of(record)}, preset `{real[0]['preset']}`,"
         f" {_threads(real)}. A real slowdown is a busy wait in one arm; simulated sessions are drawn from the noise of"
         " the real ones without one, and say nothing of noisier bundles."
     )
@@ -55,11 +55,9 @@ def _bundles(rows: list) -> str:  # type: ignore[type-arg]
 
 
 def _vendors(record: dict) -> list[str]:  # type: ignore[type-arg]
-    intro = (
-        f"The harness beside the engines' own tools; same file, threads, cores and inputs, in turn: {_machine(record)}"
-    )
+    intro = "The harness beside the engines' own tools; same file, threads, cores and inputs, in turn"
     return [
-        f"{intro}, {_threads(record['rows'])}.",
+        f"{intro}: {machine_of(record)}, {_threads(record['rows'])}.",
         "",
         "| model | runtime | beside | ours | theirs | ours / theirs (95 %) |",
         "|---|---|---|---|---|---|",
@@ -75,7 +73,8 @@ def _threads(rows: list) -> str:  # type: ignore[type-arg]
     return " and ".join(f"{count} thread{'s'[: count > 1]}" for count in sorted({row["threads"] for row in rows}))
 
 
-def _machine(record: dict) -> str:  # type: ignore[type-arg]
+def machine_of(record: dict) -> str:  # type: ignore[type-arg]
+    """Where and when a record was made."""
     machine = record["machine"]
     kind = " (a virtual machine)" if machine["virtual"] else ""
     return f"{machine['cores']} cores of an {machine['cpu']}{kind}, {record['created'][:10]}"
