@@ -55,6 +55,11 @@ class PlanFile:
     """Whether it is what ``edgewright plan`` writes: held to its model and its targets, where a bundle is repeated."""
 
     @property
+    def choice(self) -> Choice:
+        """The one that a bundle or its journal holds; of an edited plan the first."""
+        return next(one.choice for target in self.targets for one in target.candidates)
+
+    @property
     def widths(self) -> tuple[str, ...]:
         """What pruning is to leave of each group; empty where it is to find that out."""
         return next(
