@@ -21,6 +21,7 @@ from .photos import (
     MORE_TRAINING_PHOTOS,
     SIDE,
     crops,
+    cut_outs,
     object_photos,
     photo,
 )
@@ -58,7 +59,7 @@ def build(folder: Path) -> Case:
     calibration = [crops(photo(name), CROPS_PER_CALIBRATION_PHOTO, rng) for name in CALIBRATION_PHOTOS]
     write_arrays(folder / "calibration.npz", image=np.concatenate(calibration))
     training = {Path(name).stem: photo(name) for name in CALIBRATION_PHOTOS + MORE_TRAINING_PHOTOS}
-    training |= object_photos()
+    training |= object_photos() | cut_outs()
     np.savez_compressed(folder / "photos.npz", allow_pickle=False, **training)
     evaluation = [sure_crops(folder / "model.onnx", photo(name), rng) for name in EVALUATION_PHOTOS]
     write_arrays(folder / "evaluation.npz", image=np.concatenate(evaluation))
