@@ -61,6 +61,7 @@ def test_a_journal_is_a_plan_for_any_target_of_its_runtime(wrap: Callable[[objec
     assert [one.choice for one in plan.of(TARGET)] == [CODED]
     assert plan.of(OTHER) == ()
     assert plan.because == ["it was faster"]
+    assert plan.choice == CODED
     assert not plan.editable
 
 

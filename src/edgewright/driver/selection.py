@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from edgewright.benchmarks.search_grade import Arm
+from edgewright.compiler.quantization.prepare import prepare
 from edgewright.core.errors import LimitMissedError, UnavailableError, UsageError
 from edgewright.core.tensors import Feeds
 from edgewright.core.units import show_bytes
@@ -198,7 +199,7 @@ class Selection:
         return contender
 
     def timed(self, found: list[Contender], seconds_per_arm: float = SECONDS_PER_ARM) -> list[Contender]:
-        """Search-grade times where the lane's hardware is this machine's; they decide and are never reported."""
+        """Search-grade times where the lane's hardware is this machine's, taken in turns; the record marks them so."""
         arms = [one for one in found if one.lane.presence.timed]
         if not arms:
             return found
@@ -221,8 +222,9 @@ class Selection:
         key = _scheme(quantised)
         if key not in self._gains:
             workshop, choice = quantised.lane.workshop, quantised.trial.choice
-            graph = workshop.before_quantisation(choice).ir.graph
-            layers = [node.name for node in graph if node.name]
+            model = workshop.before_quantisation(choice)
+            graphs = (model.ir.graph, prepare(model).ir.graph)  # layers are ranked by the names they have in the second
+            layers = list(dict.fromkeys(node.name for graph in graphs for node in graph if node.name))
             engines = quantised.trial.built.artifact, plain.trial.built.artifact
             self._gains[key] = gains(
                 self.job.steps, engines, layers, self._feeds()[0], threads=quantised.lane.threads, log=self.log
