@@ -6,7 +6,7 @@
         sessions drawn from the noise that real ones recorded, at several true slowdowns
     vendors BUNDLE... --into FILE [--rounds 12] [--threads N]
         the harness beside OpenVINO's benchmark_app, or a bare loop round ONNX Runtime, interleaved
-    collapse MODEL... [--into FILE] [--seeds 2] [--widest 6]
+    collapse MODEL... [--into FILE] [--cases DIR] [--seeds 2] [--widest 6]
         models (digits, or cases) whose channels were rescaled by powers of two, in int8: the usual way and ours
     scale [--into FILE] [--nodes N...] [--bytes N] [--repeats 3]
         how validation and graph passes grow with the nodes of a graph, and a compile with the bytes of its weights
@@ -50,6 +50,7 @@ def main() -> int:
     rescaled = verbs.add_parser("collapse")
     rescaled.add_argument("models", nargs="+")
     rescaled.add_argument("--into", type=Path, default=RESULTS / "collapse.json")
+    rescaled.add_argument("--cases", type=Path, help="folder of built cases")
     rescaled.add_argument("--seeds", type=int, default=2)
     rescaled.add_argument("--widest", type=int, default=6)
     grown = verbs.add_parser("scale")
@@ -78,7 +79,7 @@ def main() -> int:
     if args.verb == "collapse":
         import collapse
 
-        return collapse.run(args.models, args.into, args.seeds, args.widest)
+        return collapse.run(args.models, args.into, args.cases, args.seeds, args.widest)
     if args.verb == "scale":
         import scale
 

@@ -31,6 +31,25 @@ def test_the_page_shows_what_the_records_say() -> None:
     assert shown.strip() == studies("table").strip()
 
 
+def test_the_page_shows_what_the_records_of_hard_models_say() -> None:
+    page = (ROOT / "docs" / "measurement.md").read_text()
+    shown = page.partition("<!-- figures: hard models -->\n")[2].partition("<!-- end: hard models -->")[0]
+    assert shown.strip() == studies("promises").strip()
+
+
+def test_no_rescaled_model_lost_more_than_half_a_point() -> None:
+    record = json.loads((ROOT / "benchmarks" / "results" / "collapse.json").read_text())
+    assert {row["model"] for row in record["rows"]} >= {"digits"}
+    for row in record["rows"]:
+        assert abs(row["float"]["rescaled"] - row["float"]["original"]) <= 0.001
+        assert row["naive"]["rescaled"] < 0.5 < row["naive"]["original"]
+        assert row["runtimes"].keys() == {"onnxruntime", "openvino"}
+        for one in row["runtimes"].values():
+            assert one["held"]
+            assert one["precision"] == "int8"
+            assert one["drop"] <= row["max_drop"] + 1e-9
+
+
 def test_the_committed_study_keeps_the_rates_that_are_promised() -> None:
     path = ROOT / "benchmarks" / "results" / "gate.json"
     if not path.exists():
