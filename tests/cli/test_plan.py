@@ -85,6 +85,37 @@ def test_a_plan_is_printed_written_edited_and_compiled(
     assert (tmp_path / "repeated.ewb").read_bytes() == (tmp_path / "alone.ewb").read_bytes()
 
 
+@pytest.mark.usefixtures("moments")
+def test_what_is_cached_is_told_step_by_step(
+    run_here: RunHere, conv_net_path: Path, conv_net_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another limit than was compiled with, all steps of the scheme that was built; of no other scheme."""
+    monkeypatch.delenv("EDGEWRIGHT_CACHE_SIZE", raising=False)
+    monkeypatch.setenv("EDGEWRIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("edgewright.driver.cache_steps.WORTH_S", 0.0)
+    asked = [*words(conv_net_path, conv_net_data), "--precision", "int8"]
+
+    def planned(*more: str) -> dict[str, Any]:
+        done = run_here("plan", *asked, *more, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+    before = planned()
+    kept = sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    assert all(one["from_cache"] == [] for one in before["targets"][0]["candidates"])
+    assert run_here("compile", *asked, "-o", tmp_path / "net.ewb").returncode == 0
+    assert list(planned()["from_cache"]) == [TARGET]
+
+    other = planned("--max-drop", "40%")
+    assert kept == [], "a plan keeps nothing"
+    assert other["from_cache"] == {}
+    first, *others = other["targets"][0]["candidates"]
+    assert first["from_cache"] == ["passes", "engine", "score"]
+    assert all("engine" not in one["from_cache"] for one in others)
+    assert first["minutes"]["least"] == 0
+    assert other["minutes"]["least"] < before["minutes"]["least"]
+
+
 @pytest.fixture
 def plan_path(run_here: RunHere, mlp_path: Path, tmp_path: Path) -> Path:
     path = tmp_path / "plan.json"
