@@ -51,6 +51,9 @@ def time_blocks(search: Search) -> None:
 def block_to_leave_out(search: Search, limits: Limits, aim: float, chosen: Allocation) -> Block | None:
     """The block that harms least for what it gains, where that is less than ``chosen`` harms for its gain.
 
+    Args:
+        chosen: the widths by which the whole goal would be reached without leaving out a block.
+
     None where the model is at its aim already. What goes beyond the limits is no gain.
     """
     now = overall(limits.costs(search.models)({**widths_so_far(search), **search.state.widths}))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Order: TypeAlias = Mapping[str, Sequence[int]]
 """Group -> its units, the least important first."""
-_SHARES = (0.75, 0.5, 0.25)
+_SHARES = (0.875, 0.75, 0.5, 0.25)
 """Of a group's width: where its damage is measured, besides its narrowest width."""
 
 
@@ -44,7 +44,7 @@ def points(widths: Sequence[int]) -> tuple[int, ...]:
     """Which of ``widths`` (falling, the first is the present one) are measured.
 
     >>> points((64, 56, 48, 40, 32, 24, 16, 8))
-    (48, 32, 16, 8)
+    (56, 48, 32, 16, 8)
     """
     if len(widths) < 2:
         return ()

@@ -140,7 +140,8 @@ def _pursue(search: Search, goal: Goal) -> None:
             raise StoppedError
         aim = start ** (1 - min(number / steps, 1.0))
         chosen = _decide(search, limits, aim, number / (steps + 1))
-        while block := block_to_leave_out(search, limits, aim, chosen):
+        # The first few channels are always cheaper than a block: what counts is what they cost at the end of the way.
+        while block := block_to_leave_out(search, limits, aim, _decide(search, limits, 1.0, number / (steps + 1))):
             take(search, limits, without_block(search.state, block, search.recipe), {block.path: 0}, number)
             chosen = _decide(search, limits, aim, number / (steps + 1))
         if chosen.widths != search.state.widths:

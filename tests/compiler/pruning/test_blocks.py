@@ -226,10 +226,11 @@ def test_a_block_that_saves_no_time_stays(tmp_path: Path) -> None:
 
 
 def test_blocks_go_for_a_size_as_well(tmp_path: Path) -> None:
-    result = prune(context_for(tmp_path, PruneOptions(), make=stages, goal=Goal(max_bytes=4 * 3300)))
+    """Where the goal needs more of them than narrowing the layers of the one that adds nothing."""
+    result = prune(context_for(tmp_path, PruneOptions(), make=stages, goal=Goal(max_bytes=4 * 2800)))
     assert units(result)["stage.1"] == [1, 0]
     assert result.parameters is not None
-    assert result.parameters <= 3300
+    assert result.parameters <= 2800
 
 
 def test_only_blocks_can_be_left_out_whole(tmp_path: Path) -> None:
