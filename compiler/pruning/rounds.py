@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 _SENSITIVITY_MACS = 1e12
-"""Multiply-accumulates that measuring damage may take in one round: some 40 s on one core. A fifth of it left eight crops
-to say what each width of EfficientNet-Lite0 does."""
+"""Multiply-accumulates that measuring damage may take in one round: some 40 s on one core. A fifth of it left eight
+crops to say what each width of EfficientNet-Lite0 does."""
 _FEWEST_ROWS = 8
 
 
