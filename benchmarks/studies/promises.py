@@ -33,7 +33,7 @@ def collapsed(record: Json) -> list[str]:
     return [
         intro,
         "",
-        "| model | channels | runtime | float | naive, before | naive, after | ours | drop | left float |",
+        "| model | channels | runtime | float | naive, before | naive, after | ours | drop | float for accuracy |",
         "|---|---|---|---|---|---|---|---|---|",
         *(_collapsed_row(row, name, one) for row in record["rows"] for name, one in sorted(row["runtimes"].items())),
     ]
@@ -43,7 +43,7 @@ def _collapsed_row(row: Json, name: str, one: Json) -> str:
     ours = [one["problem"], ""] if one["value"] is None else [f"{one['value']:.4f}", f"{one['drop']:.4f}"]
     cells = [
         f"{row['model']}, draw {row['seed']}",
-        f"{row['channels']} in {row['tensors']} tensors",
+        f"{row['channels']} in {row['tensors']} sets",
         name,
         *(f"{value:.4f}" for value in (row["float"]["rescaled"], row["naive"]["original"], row["naive"]["rescaled"])),
         *ours,
