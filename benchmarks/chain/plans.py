@@ -95,8 +95,8 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             "training.py:samples",
             ("--max-latency", "0.8x", "--max-drop", "0.15", "--precision", "fp32"),
             "pruned and distilled without labels on crops of 35 photos, onto two of three a thing cut out of one of 204"
-            " others; agreement with the original where that is surer than 0.3, on crops of nine other photos: fidelity,"
-            " not ImageNet accuracy",
+            " others; agreement with the original where that is surer than 0.3, on crops of nine other photos:"
+            " fidelity, not ImageNet accuracy",
             Bar(1.25, 0.15, 20),
             shapes="image=1,3,224,224",
         ),
@@ -128,7 +128,8 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             "efficientnet_lite0_qat.toml",
             "training.py:samples",
             ("--max-drop", "1", "--precision", "int8", "--trials", "1"),
-            "the same, trained without labels on crops of 35 photos, onto two of three a thing cut out of one of 204 others",
+            "the same, trained without labels on crops of 35 photos, onto two of three a thing cut out of one of 204"
+            " others",
             Bar(recovers="efficientnet-lite0-ptq", recovered=0.5),
             shapes="image=1,3,224,224",
             targets=("per_tensor.toml",),
