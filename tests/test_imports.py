@@ -48,7 +48,7 @@ NEEDS_THE_COMPILE_EXTRA = {
     "edgewright.driver.waypoints": "runs the compiler's passes again",
     "edgewright.driver.workshop": "runs the compiler's pipeline",
 }
-MAY_NOT_BE_INSTALLED = ("edgewright.benchmarks.cases", "edgewright.benchmarks.peers", "edgewright.benchmarks.records")
+MAY_NOT_BE_INSTALLED = tuple(f"edgewright.benchmarks.{name}" for name in ("cases", "peers", "records", "studies"))
 ENGINES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "torch")
 START_LIMIT_S = 0.3
 

@@ -86,6 +86,11 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="keep checkpoints and trained weights here (default: OUT.work, until done)",
     )
+    _add_ways(parser)
+
+
+def _add_ways(parser: argparse.ArgumentParser) -> None:
+    """How it is gone about: the cache, the search, what is written beside the bundle."""
     parser.add_argument("--no-cache", action="store_true", help="compute and measure everything anew, and keep nothing")
     parser.add_argument(
         "--explain-miss", action="store_true", help="say what is otherwise than in what the cache holds"

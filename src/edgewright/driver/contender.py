@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from edgewright.benchmarks.statistics import paired_ratio
-from edgewright.driver.job import Lane
-from edgewright.driver.search import Trial
+
+if TYPE_CHECKING:
+    from edgewright.driver.job import Lane
+    from edgewright.driver.search import Trial
 
 
 @dataclass(frozen=True)
