@@ -53,4 +53,4 @@ $(READY): pyproject.toml constraints.txt setup.py
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist out src/edgewright.egg-info
+	rm -rf $(VENV) .venv-peers build dist out src/edgewright.egg-info
