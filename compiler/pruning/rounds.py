@@ -58,8 +58,8 @@ class Narrowing:
     moments: Mapping[str, Moments] | None
     damage: Mapping[str, tuple[tuple[int, ...], tuple[float, ...]]] = field(default_factory=dict)
     """Group -> (widths, error at each), where it has been measured."""
-    _cuts: dict[tuple[tuple[str, int], ...], nn.Module] = field(default_factory=dict)
-    """The last one that was made: what is weighed against leaving out a block is often what is done next."""
+    cuts: dict[tuple[tuple[str, int], ...], nn.Module] = field(default_factory=dict)
+    """The last one that was made: in the last rounds what is weighed against leaving out a block is done next."""
 
     @property
     def widths(self) -> dict[str, int]:
@@ -211,11 +211,11 @@ def curves_of(
 def _cut(state: Narrowing, targets: Mapping[str, int], recipe: Recipe) -> nn.Module:
     """The module at the widths ``targets``, made up for where it answers better so; not to be changed."""
     key = tuple(sorted(targets.items()))
-    if key not in state._cuts:  # noqa: SLF001 - a part of Narrowing that needs the recipe
+    if key not in state.cuts:
         made = _cut_anew(state, targets, recipe)
-        state._cuts.clear()  # noqa: SLF001
-        state._cuts[key] = made  # noqa: SLF001
-    return state._cuts[key]  # noqa: SLF001
+        state.cuts.clear()
+        state.cuts[key] = made
+    return state.cuts[key]
 
 
 def _cut_anew(state: Narrowing, targets: Mapping[str, int], recipe: Recipe) -> nn.Module:

@@ -92,8 +92,9 @@ class Selection:
         reached = contender.trial.drop if contender.trial.drop is not None else self.job.request.budget.max_drop
         limit = max(reached - over, 0.0)
         trials, known = self.job.request.trials, contender.lane.trials
-        tuner = Tuner(contender.lane.workshop, judge, sets.select, limit, trials, self.log, known, steps=self.job.steps)
-        tuner.gains = self._gains.get(_scheme(contender))
+        workshop, gained = contender.lane.workshop, self._gains.get(_scheme(contender))
+        steps = self.job.steps
+        tuner = Tuner(workshop, judge, sets.select, limit, trials, self.log, known, steps=steps, gains=gained)
         choice = contender.trial.choice
         # Where the selection set shows no loss, it cannot tell better from good: more layers in float, proven again.
         work = tuner.tune if reached > limit else tuner.spare_more
@@ -188,9 +189,17 @@ class Selection:
         budget = self.job.request
         limit, select = budget.budget.max_drop, self.job.sets.select
         tuner = Tuner(
-            lane.workshop, lane.judge, select, limit, budget.trials, self.log, lane.trials, steps=self.job.steps
+            lane.workshop,
+            lane.judge,
+            select,
+            limit,
+            budget.trials,
+            self.log,
+            lane.trials,
+            steps=self.job.steps,
+            gains=known,
+            out_of_time=lambda: self.job.out_of_time,
         )
-        tuner.gains, tuner.out_of_time = known, lambda: self.job.out_of_time
         trial = attempt(lambda: tuner.tune(choice), f"{lane.target.name} {choice.title}", self._refuse)
         if trial is None:
             return None
