@@ -18,6 +18,7 @@ from edgewright.backends._fingerprint import fingerprint_problem
 from edgewright.backends._isolation import DEFAULT_LIMITS, IsolatedSession, call_isolated, open_isolated
 from edgewright.backends._limits import Limits
 from edgewright.backends._profiles import ProfiledRun, Profiles
+from edgewright.backends._threads import threads_of
 from edgewright.backends._trust import require_trust, require_trusted_source
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "registry",
     "require_trust",
     "require_trusted_source",
+    "threads_of",
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self, cast, final
 
+from edgewright.backends._threads import threads_of
 from edgewright.backends._wire import Json
 from edgewright.core import jsontext
 from edgewright.core.errors import UnavailableError
@@ -75,6 +76,14 @@ class Artifact:
     def path(self) -> Path:
         """The file to open."""
         return self.folder / self.entry
+
+    def threads(self, most: int) -> int:
+        """Compute threads where nobody says otherwise: as many as it was fastest with, at most ``most``."""
+        return threads_of(self.properties, most)
+
+    def run_as(self, execution: Mapping[str, str]) -> Artifact:
+        """The same files with some of what :meth:`Backend.open` is told changed."""
+        return replace(self, properties={**self.properties, **execution}) if execution else self
 
     @property
     def digest(self) -> str:
@@ -268,6 +277,15 @@ class Backend(ABC):
         Raises:
             EngineError: when the engine refuses the artifact.
         """
+
+    def executions(self, target: Target, threads: int) -> tuple[Mapping[str, str], ...]:
+        """Other ways to run what it lowers for ``target``: properties worth measuring in place of an artifact's own.
+
+        Args:
+            threads: compute threads that there are.
+        """
+        del self, target, threads
+        return ()
 
     def complete(self, artifact: Artifact, target: Target, workdir: Path) -> Artifact:
         """Builds, on the device itself, the engine of a ``pending`` artifact into ``workdir`` (an empty folder).

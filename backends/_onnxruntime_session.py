@@ -44,8 +44,8 @@ def options(artifact: Artifact, threads: int) -> onnxruntime.SessionOptions:
     chosen.inter_op_num_threads = 1
     chosen.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     levels = onnxruntime.GraphOptimizationLevel
-    as_written = artifact.properties.get("optimization") == "none"
-    chosen.graph_optimization_level = levels.ORT_DISABLE_ALL if as_written else levels.ORT_ENABLE_ALL
+    level = {"none": levels.ORT_DISABLE_ALL, "extended": levels.ORT_ENABLE_EXTENDED}
+    chosen.graph_optimization_level = level.get(artifact.properties.get("optimization", "all"), levels.ORT_ENABLE_ALL)
     chosen.log_severity_level = FATAL_ONLY
     chosen.add_session_config_entry("session.intra_op.allow_spinning", artifact.properties.get("spinning", "1"))
     return chosen

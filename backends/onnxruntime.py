@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from edgewright.backends import _onnxruntime_cuda as cuda
 from edgewright.backends import _onnxruntime_session as session
-from edgewright.backends._base import Artifact, Availability, Backend, LayerTime, Session, Unsupported, onnx_form
+from edgewright.backends._base import (
+    Artifact,
+    Availability,
+    Backend,
+    LayerTime,
+    Session,
+    Unsupported,
+    onnx_form,
+)
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
 from edgewright.backends._onnx_file import save_for_engine
 from edgewright.backends._onnxruntime_quiet import keep_quiet
 from edgewright.backends._operators import located, operators_used, unfeedable
 from edgewright.backends._profiles import Profiles, wall_times
+from edgewright.backends._threads import fewer_threads
 from edgewright.core.errors import EdgewrightError, EngineError, UnavailableError
 from edgewright.core.model import Model
 from edgewright.core.tensors import Feeds, Outputs
 from edgewright.targets.detect import is_present
 from edgewright.targets.schema import Target
-
-if TYPE_CHECKING:
-    pass
 
 _CHECK_LIMITS = Limits(deadline_s=120.0)
 _SHOWN = 5
@@ -113,6 +120,13 @@ class OnnxRuntime(Backend):
             versions={"onnxruntime": onnxruntime.__version__},
         )
         return replace(artifact, remarks=self._fallen_back(artifact)) if on_cuda else artifact
+
+    def executions(self, target: Target, threads: int) -> tuple[Mapping[str, str], ...]:
+        """On a CPU fewer threads, and tensors as they are: laying them out anew for small convolutions costs more."""
+        if target.device != "CPU":
+            return ()
+        plain = {"optimization": "extended"}
+        return (plain, *(own for fewer in fewer_threads(threads) for own in (fewer, {**fewer, **plain})))
 
     def on_cpu(self, artifact: Artifact) -> Artifact:
         """The same file with the CPU provider, which may compute float16 in float32."""

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from edgewright.backends import _openvino_session as session
-from edgewright.backends._base import Artifact, Availability, Backend, LayerTime, Session, Unsupported, onnx_form
+from edgewright.backends._base import (
+    Artifact,
+    Availability,
+    Backend,
+    LayerTime,
+    Session,
+    Unsupported,
+    onnx_form,
+)
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
 from edgewright.backends._onnx_file import save_for_engine
@@ -16,13 +25,11 @@ from edgewright.backends._openvino_profile import precision, profiled_runs, sett
 from edgewright.backends._openvino_wrong import wrong
 from edgewright.backends._operators import located, operators_used, unfeedable
 from edgewright.backends._profiles import Profiles, wall_times
+from edgewright.backends._threads import fewer_threads
 from edgewright.core.errors import EngineError, UnavailableError
 from edgewright.core.model import Model
 from edgewright.core.tensors import Feeds, Outputs
 from edgewright.targets.schema import Target
-
-if TYPE_CHECKING:
-    pass
 
 _BUILD_LIMITS = Limits(deadline_s=600.0)
 _PROFILED_RUNS = 3
@@ -99,6 +106,10 @@ class OpenVino(Backend):
             },
             versions={"openvino": _version()},
         )
+
+    def executions(self, target: Target, threads: int) -> tuple[Mapping[str, str], ...]:
+        """On a CPU fewer threads."""
+        return fewer_threads(threads) if target.device == "CPU" else ()
 
     def on_cpu(self, artifact: Artifact) -> Artifact:
         """For the CPU device, in float32 where the graph says so: a CPU has no float16, bfloat16 is less precise."""

@@ -81,7 +81,7 @@ def _open(row: Mapping[str, object], threads: int) -> _Opened:
     artifact = Artifact.from_json(row["artifact"])  # type: ignore[arg-type]
     with Path(str(row["feeds"])).open("rb") as file:
         samples = read_samples(file, artifact.inputs, "timed inputs")
-    session = registry().find(artifact.backend)().open(artifact, threads)
+    session = registry().find(artifact.backend)().open(artifact, artifact.threads(threads))
     feeds: cycle[Feeds] = cycle(cast("list[Feeds]", samples))
     session.run(next(feeds))
     took = min(_timed(session, feeds, 1) for _ in range(3))

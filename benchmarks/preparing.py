@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import edgewright
-from edgewright.backends import Artifact, Backend, require_trust
+from edgewright.backends import Artifact, Backend, require_trust, threads_of
 from edgewright.backends import registry as backends
 from edgewright.benchmarks.accuracy import default_metric, load_metric
 from edgewright.benchmarks.metrics import Metric
@@ -38,6 +38,8 @@ class Prepared:
     target: Target
     device: str
     """``CPU``, ``CUDA``, ...: whose timing lock is to be held."""
+    most_threads: int
+    """Compute threads that there are for it; it may be run with fewer."""
 
     def extracted(self, folder: Path) -> Artifact:
         """The engine's files in ``folder``, which is made.
@@ -84,13 +86,15 @@ class Judging:
         return None if self.dataset is None or self.metric is None else load_metric(self.metric)
 
 
-def prepare(bundle: Bundle, threads: int | None, *, trust_native_code: bool) -> Prepared:
+def prepare(bundle: Bundle, threads: int | None, *, trust_native_code: bool, most: int | None = None) -> Prepared:
     """Finds out, without opening the engine, that it can be measured here.
 
     Args:
         bundle: an opened bundle.
-        threads: compute threads; None is the target's number, at most this machine's cores.
+        threads: compute threads; None is what the engine was fastest with, else the target's number, at most this
+            machine's cores.
         trust_native_code: open an engine that is machine code, which runs when it is opened.
+        most: where ``threads`` is None, no more than so many.
 
     Raises:
         TargetAbsentError: this machine is not what the bundle is for.
@@ -115,9 +119,10 @@ def prepare(bundle: Bundle, threads: int | None, *, trust_native_code: bool) -> 
         raise UnavailableError(f"runtime {name} is not here: {found.reason}", found.remedy)
     require_built(bundle)
     require_trust(backend, trust_native_code)
-    used = threads or min(target.threads, this_host().cores)
+    there = min(target.threads, this_host().cores, most or target.threads)
+    used = threads or threads_of(manifest.backend.properties, there)
     record_target = Target(manifest.target.name, name, used, stands_in(target) is not None)
-    return Prepared(bundle, backend, record_target, target.device)
+    return Prepared(bundle, backend, record_target, target.device, threads or there)
 
 
 def require_built(bundle: Bundle) -> None:

@@ -64,7 +64,7 @@ def time_arms(
     Args:
         arms: names must be distinct.
         seconds_per_arm: wall-clock seconds each arm gets, its untimed runs included; slow models take longer.
-        threads: compute threads of every engine.
+        threads: compute threads of every engine; one that was fastest with fewer gets those.
         device: whose timing lock is held.
         log: takes one line of talk at a time.
 

@@ -157,11 +157,11 @@ def open_duel(pairing: Pairing, folder: Path, protocol: Protocol, log: Callable[
             answers["base"] = base_expected
     sides: dict[ArmName, Side] = {}
     series: SideSeries | None = None
-    # Both get the threads of what is judged: one engine on more cores than the other would win by them.
-    trust = pairing.trust_native_code
-    threads = pairing.threads or prepare(pairing.new, None, trust_native_code=trust).target.threads
+    # Both may take the threads of what is judged: one engine on more cores than the other would win by them.
+    trust, threads = pairing.trust_native_code, pairing.threads
+    most = prepare(pairing.new, threads, trust_native_code=trust).most_threads
     for arm in ARMS:
-        ready = prepare(both[arm], threads, trust_native_code=trust)
+        ready = prepare(both[arm], threads, trust_native_code=trust, most=most)
         place = folder / arm
         place.mkdir()
         artifact = ready.extracted(place / "engine")
@@ -177,7 +177,7 @@ def open_duel(pairing: Pairing, folder: Path, protocol: Protocol, log: Callable[
             subject=pairing.subject,
             log=log,
         )
-        series = series or SideSeries(choose_cpus(ready.target.threads))
+        series = series or SideSeries(choose_cpus(most))
         sides[arm] = Side(ready, artifact, Children(question, place, arm, series))
     assert series is not None
     return Duel(pairing, sides, judge_, samples, source, series, shaky=tuple(few_inputs(samples)))

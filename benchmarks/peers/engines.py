@@ -81,7 +81,7 @@ def _edgewright(path: Path, threads: int) -> OpenModel:
     with tempfile.TemporaryDirectory(prefix="edgewright-peers-") as folder:
         bundle.extract_engine(Path(folder))
         artifact = artifact_of(bundle, Path(folder))
-        session = registry().find(artifact.backend)().open(artifact, threads)
+        session = registry().find(artifact.backend)().open(artifact, artifact.threads(threads))
     ranks = {spec.name: len(spec.shape or ()) for spec in artifact.inputs}
     return OpenModel(session._run, ranks)  # noqa: SLF001
 

@@ -10,6 +10,14 @@
         models (digits, or cases) whose channels were rescaled by powers of two, in int8: the usual way and ours
     scale [--into FILE] [--nodes N...] [--bytes N] [--repeats 3]
         how validation and graph passes grow with the nodes of a graph, and a compile with the bytes of its weights
+    search MODEL... --cases DIR [--into FILE] [--max-drop 1%]
+        the minutes, candidates and calibrations of `--precision auto`
+    explain MODEL... --cases DIR [--into FILE]
+        whether layers and overhead add up to the profiled run, and whose precision the engine does not say
+    blame MODEL... --cases DIR [--into FILE] [--seeds 1]
+        one layer broken behind one pass: whether both are named
+    repeat MODEL... --cases DIR [--into FILE]
+        the same compile with a warm cache, and what one changed option does again
     table, promises
         what the committed records say, as docs/measurement.md has it: of the harness, and of collapse and scale
 
@@ -58,6 +66,15 @@ def main() -> int:
     grown.add_argument("--nodes", nargs="*", type=int, default=[1_000, 3_000, 10_000, 30_000, 100_000])
     grown.add_argument("--bytes", type=int, default=2 << 30)
     grown.add_argument("--repeats", type=int, default=3)
+    for verb in ("search", "explain", "blame", "repeat"):
+        one = verbs.add_parser(verb)
+        one.add_argument("models", nargs="+")
+        one.add_argument("--cases", type=Path, required=True, help="folder of built cases")
+        one.add_argument("--into", type=Path, default=RESULTS / f"{verb}.json")
+        if verb == "search":
+            one.add_argument("--max-drop", default="1%")
+        if verb == "blame":
+            one.add_argument("--seeds", type=int, default=1)
     verbs.add_parser("table")
     verbs.add_parser("promises")
     args = parser.parse_args()
@@ -84,6 +101,8 @@ def main() -> int:
         import scale
 
         return scale.run(args.into, args.nodes, args.bytes, args.repeats)
+    if args.verb in ("search", "explain", "blame", "repeat"):
+        return held_to_promises(args)
     if args.verb == "simulate":
         import simulated_sessions
 
@@ -91,6 +110,25 @@ def main() -> int:
     import beside_vendors
 
     return beside_vendors.run(args.bundles, args.into, args.rounds, args.threads)
+
+
+def held_to_promises(args: argparse.Namespace) -> int:
+    """One of the studies that call the command on models of benchmarks/cases."""
+    if args.verb == "search":
+        import searched
+
+        return searched.run(args.models, args.into, args.cases, args.max_drop)
+    if args.verb == "explain":
+        import explained
+
+        return explained.run(args.models, args.into, args.cases)
+    if args.verb == "blame":
+        import blamed
+
+        return blamed.run(args.models, args.into, args.cases, args.seeds)
+    import repeated
+
+    return repeated.run(args.models, args.into, args.cases)
 
 
 if __name__ == "__main__":

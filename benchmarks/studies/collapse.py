@@ -23,34 +23,27 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import platform
 from collections.abc import Iterator
-from dataclasses import asdict, replace
-from importlib import metadata
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from common import ROOT, built, load_cases, write
 from rescaled import rescale
 
-from edgewright.benchmarks.bench import now
-from edgewright.benchmarks.harness.machine import this_machine
 from edgewright.compiler.intake.onnx_file import read_onnx
 from edgewright.compiler.intake.source import load_model
 from edgewright.compiler.pass_base import registry
 from edgewright.compiler.quantization.prepare import prepare
 from edgewright.compiler.site import Absent, Site
-from edgewright.core import jsontext
 from edgewright.core.budget import Budget
-from edgewright.core.files import write_atomically
 from edgewright.core.model import OnnxModel
 from edgewright.targets.load import load_targets
 
 SCHEMA = "edgewright.study-collapse/1"
-ROOT = Path(__file__).resolve().parents[2]
 MAX_DROP = 0.005
-PACKAGES = ("edgewright", "numpy", "onnx", "onnx_ir", "onnxruntime", "openvino")
 DIGITS = ROOT / "examples" / "digits.py"
 
 
@@ -65,9 +58,7 @@ def run(names: list[str], into: Path, cases: Path | None, seeds: int, widest: in
             for seed in range(seeds):
                 rows.append(_row(case, seed, widest, Path(folder) / f"seed-{seed}"))
                 print(line(rows[-1]), flush=True)
-                versions = {"python": platform.python_version(), **{one: metadata.version(one) for one in PACKAGES}}
-                header = {"schema": SCHEMA, "created": now(), "machine": asdict(this_machine()), "versions": versions}
-                write_atomically(into, jsontext.pretty({**header, "rows": rows}))
+                write(into, SCHEMA, {"rows": rows})
     return 0 if all(one["held"] for row in rows for one in row["runtimes"].values()) else 1
 
 
@@ -145,14 +136,6 @@ def digits(folder: Path) -> Any:
     return Case("digits", folder / "model.onnx", data, judged, "top1", MAX_DROP, shapes, "examples/digits.py", "")
 
 
-def built(name: str, folder: Path) -> Any:
-    """A case of benchmarks/cases: what is there already is only read."""
-    from edgewright_cases.case import read_case
-    from edgewright_cases.console import find_case
-
-    return read_case(folder / name) if (folder / name / "case.json").exists() else find_case(name).build(folder / name)
-
-
 def normal_form(path: Path) -> OnnxModel:
     """The model with its batch norms in the convolutions, its weights as initializers and its shapes known."""
     model = read_onnx(path)
@@ -215,14 +198,3 @@ def naively(path: Path, case: Any) -> Path:
             weight_type=QuantType.QInt8,
         )
     return out
-
-
-def load_cases() -> None:
-    """Makes `edgewright_cases` importable, which is a folder run by path like this one."""
-    path = ROOT / "benchmarks" / "cases" / "__main__.py"
-    spec = importlib.util.spec_from_file_location("edgewright_cases_main", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.load_cases()

@@ -1,8 +1,10 @@
-"""What the records of hard models say, as Markdown: the lines of docs/measurement.md on them, which nobody types."""
+"""What the records of studies say, as Markdown: the lines of docs/measurement.md on them, which nobody types."""
 
 from __future__ import annotations
 
 import json
+import statistics
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,17 @@ Json = dict[str, Any]
 
 
 def lines() -> list[str]:
-    """The tables of rescaled channels, of growth and of a heavy model; each only where its record is there."""
+    """A table for each study whose record is there."""
     found: list[str] = []
-    for name, table in (("collapse.json", collapsed), ("scale.json", grown)):
+    tables = {
+        "collapse.json": collapsed,
+        "scale.json": grown,
+        "search.json": searched,
+        "explain.json": explained,
+        "blame.json": blamed,
+        "repeat.json": repeated,
+    }
+    for name, table in tables.items():
         path = RESULTS / name
         if path.exists():
             found += [*([""] if found else []), *table(json.loads(path.read_text()))]
@@ -94,3 +104,101 @@ def _growth(graphs: Json, record: Json) -> list[str]:
 def _growth_row(name: str, seconds: list[float], one: Json) -> str:
     times = " | ".join(f"{value:.3g} s" for value in seconds)
     return f"| {name} | {times} | {one['seconds']:.2f} | {one['last_seconds']:.2f} |"
+
+
+def searched(record: Json) -> list[str]:
+    """One row for each search."""
+    return [
+        (
+            "`compile --precision auto --target native`, both runtimes, nothing in any cache: seconds of the whole"
+            " command, the candidates that were looked at, and how often the calibration samples were run; the time of"
+            f" what was chosen is search grade, as a multiple of the fastest float engine's. {machine_of(record)}."
+        ),
+        "",
+        "| model | nodes | limit | took | candidates | calibrations | chosen | proven drop | time |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(_searched_row(row) for row in record["rows"]),
+    ]
+
+
+def _searched_row(row: Json) -> str:
+    head = f"| {row['model']} | {row['nodes']} | {row['metric']} {row['max_drop']} | {row['wall_s']:.0f} s |"
+    if row["problem"]:
+        return f"{head} | {len(row['calibrations'])} | {row['problem']} | | |"
+    low, high = row["ratio_ci95"] or (row["ratio"], row["ratio"])
+    return (
+        f"{head} {row['candidates']} | {len(row['calibrations'])} | {row['target']} {row['chosen']} |"
+        f" {row['drop']:.4f} | {row['ratio']:.2f}x ({low:.2f} to {high:.2f}) |"
+    )
+
+
+def explained(record: Json) -> list[str]:
+    """One row for each bundle that was explained."""
+    return [
+        (
+            "`edgewright explain`: a run as it is, the profiled run, and what its layers and the engine's overhead"
+            f" come to as a share of it. {machine_of(record)}."
+        ),
+        "",
+        "| model | runtime | compiled to | a run | profiled | layers | overhead | together | executed precisions |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(_explained_row(row) for row in record["rows"]),
+    ]
+
+
+def _explained_row(row: Json) -> str:
+    head = f"| {row['model']} | {row['runtime']} | {row['precision']} |"
+    if row["problem"]:
+        return f"{head} {row['problem']} | | | | | |"
+    times = (f"{row[key] / 1e3:.3g} ms" for key in ("plain_us", "profiled_us", "layers_us", "overhead_us"))
+    kinds = [f"{count} {name}" for name, count in row["precisions"].items()]
+    kinds += [f"{row['unnamed']} not told"] if row["unnamed"] else []
+    return f"{head} {' | '.join(times)} | {row['accounted']:.1%} | {', '.join(kinds)} |"
+
+
+def blamed(record: Json) -> list[str]:
+    """How many faults were found of each model."""
+    rows = record["rows"]
+    counts, right = Counter(row["model"] for row in rows), Counter(row["model"] for row in rows if row["right"])
+    passes = sorted({row["planted"]["pass"] for row in rows})
+    return [
+        (
+            f"`edgewright blame --precision {rows[0]['precision']}` with one layer's weights perturbed behind"
+            f" {len(passes)} different stages of the passes, on real models, data and metrics: pass and layer both"
+            f" named {sum(right.values())} times of {len(rows)}. {machine_of(record)}."
+        ),
+        "",
+        "| model | judged by | faults | found | seconds each |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {name} | {next(row['metric'] for row in rows if row['model'] == name)} | {count} | {right[name]} |"
+            f" {statistics.median(row['wall_s'] for row in rows if row['model'] == name):.0f} |"
+            for name, count in counts.items()
+        ),
+    ]
+
+
+def repeated(record: Json) -> list[str]:
+    """One row for each compile that was typed again."""
+    return [
+        (
+            "The same `compile` typed again, its cache warm: whole processes, in turns with `python -c pass`, and"
+            f" beside it what one changed option took and what it added to the cache. {machine_of(record)}."
+        ),
+        "",
+        "| model | first | again | beyond the interpreter | one change |",
+        "|---|---|---|---|---|",
+        *(_repeated_row(row) for row in record["rows"]),
+    ]
+
+
+def _repeated_row(row: Json) -> str:
+    changes = []
+    for one in row["changed"]:
+        added = ", ".join(f"{count} {kind}" for kind, count in one["added"].items()) or "nothing"
+        changes.append(f"`{one['option']}` {one['wall_s']:.1f} s: {added}")
+    again = statistics.median(row["again_s"])
+    return (
+        f"| {row['model']}, {row['form']} | {row['first_s']:.1f} s | {again:.2f} s | {row['beyond_s']:.2f} s |"
+        f" {'; '.join(changes)} |"
+    )

@@ -21,25 +21,17 @@ weights {bytes, target, precision, exit_code, wall_s, cpu_s, peak_bytes, largest
 from __future__ import annotations
 
 import json
-import platform
 import resource
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import collapse
 import numpy as np
 import synthetic
-
-from edgewright.benchmarks.bench import now
-from edgewright.benchmarks.harness.machine import this_machine
-from edgewright.core import jsontext
-from edgewright.core.files import write_atomically
+from common import edgewright, load_cases, write
 
 SCHEMA = "edgewright.study-scale/1"
 HERE = Path(__file__).resolve().parent
@@ -57,21 +49,14 @@ def run(into: Path, sizes: Sequence[int], weight_bytes: int, repeats: int) -> in
     for size in sizes:
         rows.append(row_of(size, repeats))
         known["graphs"] = {"target": GRAPHS, "precision": "fp32", "rows": rows, "growth": growth(rows)}
-        write(into, known)  # a stopped study is not lost
+        write(into, SCHEMA, known, PACKAGES)  # a stopped study is not lost
     for name, one in known["graphs"]["growth"].items() if rows else ():
         print(f"{name:24} {one}")
     if weight_bytes:
         known["weights"] = weights_of(weight_bytes)
         print(known["weights"])
-        write(into, known)
+        write(into, SCHEMA, known, PACKAGES)
     return 0
-
-
-def write(into: Path, known: dict[str, Any]) -> None:
-    """The record with today's header."""
-    versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
-    header = {"schema": SCHEMA, "created": now(), "machine": asdict(this_machine()), "versions": versions}
-    write_atomically(into, jsontext.pretty({**known, **header}))
 
 
 def row_of(nodes: int, repeats: int) -> Row:
@@ -139,9 +124,9 @@ def exponent(sizes: Sequence[int], values: Sequence[float]) -> float:
 
 def weights_of(weight_bytes: int) -> dict[str, Any]:
     """One compile of a model of that weight; everything it makes is removed."""
-    collapse.load_cases()
+    load_cases()
     from edgewright_cases.process_tree import run_measured
-    from edgewright_cases.proving import edgewright, last_line
+    from edgewright_cases.proving import last_line
 
     with TemporaryDirectory(prefix="edgewright-scale-") as folder:
         path = synthetic.heavy(Path(folder), weight_bytes)

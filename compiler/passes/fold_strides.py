@@ -69,12 +69,18 @@ class FoldStrides(Pass[OnnxModel, OnnxModel]):
     def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
         """The same computation in its polyphase form."""
         del site
+        if not any(node.op_type == "Conv" and _is_strided(node) for node in model.ir.graph.all_nodes()):
+            return Outcome(model, 0)
         work = Rewriting(model)
         for node in work.nodes("Conv"):
             signal = _signal(work, node)
             if signal is not None:
                 _rewrite(work, node, signal)
         return work.outcome()
+
+
+def _is_strided(node: ir.Node) -> bool:
+    return max(ints_attribute(node, "strides") or [1]) > 1
 
 
 def _signal(work: Rewriting, node: ir.Node) -> _Signal | None:

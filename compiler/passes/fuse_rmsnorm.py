@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from edgewright.compiler.graphs import dims, uses_any
+from edgewright.compiler.graphs import dims, is_standard, uses_any
 from edgewright.compiler.normalisations import affine_step, inverse_root_of_mean, is_square_of, without_leading_ones
 from edgewright.compiler.pass_base import Effect, Outcome, Pass, Stage
 from edgewright.compiler.rewriting import Rewriting
@@ -52,8 +52,8 @@ class FuseRmsnorm(Pass[OnnxModel, OnnxModel]):
 
     def __call__(self, model: OnnxModel, site: Site) -> Outcome[OnnxModel]:
         """The same computation with RMSNormalization nodes."""
-        if not uses_any(model, "ReduceMean"):
-            return Outcome(model, 0)
+        if not uses_any(model, "ReduceMean") or not any(_core(node) for node in _dividing(model.ir)):
+            return Outcome(model, 0)  # LayerNorm has means too, and a copy costs more than a look
         work = Rewriting(model)
         if f"::{_OPERATOR}" not in site.target.fused_ops:
             return work.outcome()
@@ -67,9 +67,15 @@ class FuseRmsnorm(Pass[OnnxModel, OnnxModel]):
         return work.outcome()
 
 
+def _dividing(model: ir.Model) -> list[ir.Node]:
+    """The nodes, of every graph and body, that may be the last of the core."""
+    graphs = [model.graph, *model.graph.subgraphs()]
+    return [node for graph in graphs for node in graph if is_standard(node, "Div", "Mul")]
+
+
 def _matches(work: Rewriting, *, note: bool) -> list[_Match]:
     found = []
-    for node in work.nodes("Div", "Mul"):
+    for node in _dividing(work.model):
         core = _core(node)
         if core is None:
             continue

@@ -135,7 +135,7 @@ def _evened_form(model: OnnxModel, options: StaticOptions, site: Site) -> tuple[
     scales = written_half(site.target, scheme) or "float32"
     least = TYPED_OPSET if options.codes == "fp8" else FIRST_OPSET
     opset = TYPED_OPSET if scales != "float32" and site.target.opset[1] >= TYPED_OPSET else least
-    prepared = prepare(model, pool_means="GlobalAveragePool" in scheme.op_kinds, opset=opset, least=least)
+    prepared = prepare(model, opset=opset, least=least)
     # As if nothing were kept in float: that way all trials with other layers kept share one calibration.
     everything = place(prepared.ir.graph, scheme, frozenset(), frozenset())
     evened: list[Evened] = []

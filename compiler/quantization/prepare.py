@@ -21,17 +21,15 @@ _TYPED_IR = 9
 """The IR version of that opset, which brought float8."""
 
 
-def prepare(
-    model: OnnxModel, *, pool_means: bool = False, opset: int = FIRST_OPSET, least: int = FIRST_OPSET
-) -> OnnxModel:
-    """An equivalent copy of ``model`` that can be quantised.
+def prepare(model: OnnxModel, *, opset: int = FIRST_OPSET, least: int = FIRST_OPSET) -> OnnxModel:
+    """An equivalent copy of ``model`` that can be quantised, the same for every scheme: they share one calibration.
 
     Every node of the main graph has a name afterwards, the same on every call for the same model: ``keep_float`` and
-    damage ranking refer to nodes by it.
+    damage ranking refer to nodes by it. Means over height and width are written as GlobalAveragePool, which runtimes
+    have an integer kernel for.
 
     Args:
         model: stays as it is.
-        pool_means: write means over height and width as GlobalAveragePool, where that has an integer kernel.
         opset: what the result has at least, where the model can be converted.
         least: what it must have.
 
@@ -53,8 +51,7 @@ def prepare(
     # Up to IR version 3 initializers had to be listed as inputs too; a weight that can be overridden cannot be int8.
     copy.graph.inputs[:] = [value for value in copy.graph.inputs if not value.is_initializer()]
     common.ShapeInferencePass(check_type=False, strict_mode=False)(copy)
-    if pool_means:
-        _pool_means(copy.graph)
+    _pool_means(copy.graph)
     _flatten_biases(copy.graph)
     _name_nodes(copy.graph)
     return replace(model, ir=copy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import cast
@@ -16,6 +17,7 @@ from edgewright.driver.gains import Gains
 from edgewright.driver.job import Lane
 from edgewright.driver.ledger import Ledger
 from edgewright.driver.search import Trial
+from edgewright.driver.workshop import Built
 
 LIMIT = 0.01
 FLOAT = Choice("onnxruntime", "fp32")
@@ -31,6 +33,10 @@ class FakeSelection:
     losing: dict[str, float] = field(default_factory=dict)
     spared: float = 1.0
     """What a candidate with layers in float takes, as a multiple of its time without."""
+    alone: float = 1.2
+    """What a candidate takes on one thread, as a multiple of its time on all."""
+    alone_drop: float = 0.0
+    """What is lost besides on one thread."""
     out_of_time: bool = False
     notes: list[tuple[str, str]] = field(default_factory=list)
     tuned_with: list[tuple[str, Gains | None]] = field(default_factory=list)
@@ -39,7 +45,9 @@ class FakeSelection:
         self.log = lambda _line: None
         self.ledger = Ledger(self.log)
         target = SimpleNamespace(name="native/onnxruntime", fp8=None)
-        self.lanes = [cast("Lane", SimpleNamespace(target=target))]
+        backend = SimpleNamespace(executions=lambda _target, _threads: ({"threads": "1"},))
+        workshop = SimpleNamespace(backend=backend, build=_built)
+        self.lanes = [cast("Lane", SimpleNamespace(target=target, threads=2, workshop=workshop))]
         self.job = SimpleNamespace(sets=object(), out_of_time=self.out_of_time)
 
     def variants(self, _lane: Lane) -> tuple[()]:
@@ -47,16 +55,17 @@ class FakeSelection:
 
     def plain(self, lane: Lane, choice: Choice, *, tunable: bool = False) -> Contender:
         del tunable
-        drop = self.drops[choice.scheme]
-        built = SimpleNamespace(choice=choice, artifact=SimpleNamespace(size_bytes=1))
-        return Contender(lane, Trial(built, None, drop), drop <= LIMIT)  # type: ignore[arg-type]
+        drop = self.drops[choice.scheme] + (self.alone_drop if choice.execution else 0)
+        return Contender(lane, Trial(_built(choice), None, drop), drop <= LIMIT)
 
-    def timed(self, found: list[Contender]) -> list[Contender]:
+    def timed(self, found: list[Contender], seconds_per_arm: float = 2.0) -> list[Contender]:
+        del seconds_per_arm
         return [replace(one, timed=Timed((self._time(one),) * 6, (self.times[""],) * 6)) for one in found]
 
     def _time(self, one: Contender) -> float:
         choice = one.trial.choice
-        return self.times[choice.scheme] * (self.spared if choice.kept_float else 1) * (1.1 if choice.variant else 1)
+        factors = (self.spared if choice.kept_float else 1, self.alone if choice.execution else 1)
+        return self.times[choice.scheme] * math.prod(factors) * (1.1 if choice.variant else 1)
 
     def gains(self, _draft: Contender, _rival: Contender) -> Gains:
         return Gains({name: -share for name, share in self.losing.items()})
@@ -69,8 +78,12 @@ class FakeSelection:
         self.notes.append((one.trial.choice.scheme, verdict))
 
     def fastest_first(self, found: list[Contender], *, again: bool = False) -> list[Contender]:
-        assert again
+        del again
         return sorted(found, key=lambda one: (not one.holds, one.time_ms or 0.0))
+
+
+def _built(choice: Choice) -> Built:
+    return cast("Built", SimpleNamespace(choice=choice, artifact=SimpleNamespace(size_bytes=1)))
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +103,10 @@ def schemes(found: list[Contender]) -> list[str]:
 def test_what_is_not_faster_is_not_worked_on() -> None:
     selection = FakeSelection({"": 1.0, "fast": 0.5, "slow": 0.97}, {"": 0.0, "fast": 0.0, "slow": 0.5})
     assert schemes(run(selection)) == ["fast", ""]
-    assert selection.notes == [("slow", "not faster than what holds already (search grade)")]
+    assert selection.notes == [
+        ("slow", "not faster than what holds already (search grade)"),
+        ("fast", "undone: not faster run so (search grade)"),
+    ]
     assert not selection.tuned_with
 
 
@@ -130,3 +146,26 @@ def test_when_time_is_over_what_was_built_is_ranked_and_said_to_be_unfinished() 
     assert schemes(run(selection)) == [""]
     assert selection.ledger.to_json()["stopped_by_time_limit"] is True
     assert {verdict for _, verdict in selection.notes} == {"not worked on: --time-limit is over"}
+
+
+def test_the_leader_is_run_on_one_thread_where_that_is_faster() -> None:
+    selection = FakeSelection({"": 1.0, "fast": 0.5, "slow": 0.97}, {"": 0.0, "fast": 0.0, "slow": 0.5}, alone=0.8)
+    first, second = run(selection)[:2]
+    assert (first.trial.choice.scheme, first.trial.choice.execution) == ("fast", {"threads": "1"})
+    assert (second.trial.choice.scheme, second.trial.choice.execution) == ("fast", {})
+    assert selection.notes[-1] == ("fast", "0.80x of the runtime's own way (search grade)")
+    titles = [one["candidate"] for one in selection.ledger.to_json()["candidates"]]  # type: ignore[attr-defined]
+    assert "int8 (fast, 1 thread)" in titles
+
+
+def test_another_way_to_run_that_misses_the_limit_is_not_taken() -> None:
+    selection = FakeSelection(
+        {"": 1.0, "fast": 0.5, "slow": 3.0}, {"": 0.0, "fast": 0.0, "slow": 0.0}, alone=0.5, alone_drop=0.1
+    )
+    assert run(selection)[0].trial.choice.execution == {}
+
+
+def test_only_what_is_near_the_front_is_run_otherwise() -> None:
+    selection = FakeSelection({"": 1.0, "fast": 0.5, "slow": 0.52}, {"": 0.0, "fast": 0.0, "slow": 0.0}, alone=0.9)
+    run(selection)
+    assert {scheme for scheme, verdict in selection.notes if "own way" in verdict} == {"fast"}

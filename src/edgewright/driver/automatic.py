@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgewright.driver.choice import CODED, float_choices, int8_choices
 from edgewright.driver.contender import Contender, Timed
+from edgewright.driver.executions import run_otherwise
 from edgewright.driver.gains import Gains
 from edgewright.driver.variant import varied
 
@@ -44,7 +45,7 @@ def automatic(selection: Selection) -> list[Contender]:
     floats = [one for one in (selection.plain(lane, choice) for lane, choice in plain) if one]
     if job.sets is None:
         selection.log("  int8 is left out: it needs --data to calibrate and to prove it")
-        return selection.fastest_first(floats)
+        return run_otherwise(selection, selection.fastest_first(floats), GAIN)
     for lane in selection.lanes:
         if lane.target.fp8 is not None:
             selection.log(f"  {lane.target.name} fp8 is left out: it is tried with --precision fp8 alone")
@@ -90,7 +91,7 @@ class _Race:
                 self._leads(found)
             if found.holds and found.time_ms is None:
                 break  # nothing can be timed here: the target's preferred scheme that holds is taken
-        ranked = self._selection.fastest_first(kept, again=True)
+        ranked = run_otherwise(self._selection, self._selection.fastest_first(kept, again=True), GAIN)
         for one in ranked:
             self._ledger.saw(one)
         self._ledger.say_front()

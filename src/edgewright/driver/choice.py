@@ -32,11 +32,14 @@ class Choice:
     """What it starts from: the original, or what training made of it (``recovered``, ``qat``)."""
     widths: tuple[str, ...] = ()
     """What pruning left of each group in that variant, so that a plan repeats it without measuring."""
+    execution: Mapping[str, str] = field(default_factory=dict)
+    """How the engine is run where that is not the runtime's own way: its artifact's properties, such as ``threads``."""
 
     @property
     def title(self) -> str:
         """What reports call it: ``int8 (conv)``, ``bf16``."""
-        parts = [part for part in (self.variant, self.scheme, f"{self.hint} rest" if self._mixed else "") if part]
+        rest = f"{self.hint} rest" if self._mixed else ""
+        parts = [part for part in (self.variant, self.scheme, rest, *map(_shown, self.execution.items())) if part]
         return f"{self.precision} ({', '.join(parts)})" if parts else self.precision
 
     @property
@@ -64,6 +67,7 @@ class Choice:
                 name: list(value) if isinstance(value, tuple) else value for name, value in self.options.items()
             },
             **({"variant": self.variant, "widths": list(self.widths)} if self.variant else {}),
+            **({"execution": dict(self.execution)} if self.execution else {}),
         }
 
     @property
@@ -89,6 +93,9 @@ class Choice:
         variant, widths = data.get("variant", ""), data.get("widths", [])
         if not isinstance(variant, str) or not isinstance(widths, list):
             raise BadInputError("the plan's variant is no text, or its widths are no list", _REMEDY)
+        execution = data.get("execution", {})
+        if not isinstance(execution, Mapping) or not all(isinstance(one, str) for one in execution.values()):
+            raise BadInputError("the plan's execution is no object of texts", _REMEDY)
         frozen = {str(name): tuple(value) if isinstance(value, list) else value for name, value in options.items()}
         return cls(
             runtime=str(texts["runtime"]),
@@ -98,7 +105,15 @@ class Choice:
             options=frozen,
             variant=variant,
             widths=tuple(str(one) for one in widths),
+            execution={str(name): str(value) for name, value in execution.items()},
         )
+
+
+def _shown(told: tuple[str, str]) -> str:
+    name, value = told
+    if name == "threads":
+        return "1 thread" if value == "1" else f"{value} threads"
+    return f"{name} {value}"
 
 
 def float_choices(target: Target) -> list[Choice]:

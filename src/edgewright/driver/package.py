@@ -70,7 +70,7 @@ def golden_samples(
     answers: list[Outputs] = []
     worst = drawn = 0.0
     if engine is not None:
-        with open_isolated(engine.backend, engine, threads) as session:
+        with open_isolated(engine.backend, engine, engine.threads(threads)) as session:
             answers = [dict(outputs) for outputs in session.run_many(feeds)]
             again = [dict(outputs) for outputs in session.run_many(feeds)]
         drawn = max(worst_error(one, other, varying)[1] for one, other in zip(again, answers, strict=True))

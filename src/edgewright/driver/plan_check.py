@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgewright.backends import registry as backends
 from edgewright.compiler.pass_base import Stage
 from edgewright.compiler.pipeline import default_pipeline
 from edgewright.core.toml import Table
@@ -65,6 +66,7 @@ def _check(one: PlannedChoice, target: Target, problems: list[str]) -> None:
         table.complain("variant", f"{QAT} is trained for int8, not for {choice.precision:.40}")
     if len(problems) == before:
         _check_options(one, target, problems)
+        _check_execution(one, target, problems)
 
 
 def _check_scheme(table: Table, choice: Choice, target: Target) -> None:
@@ -109,3 +111,13 @@ def _check_options(one: PlannedChoice, target: Target, problems: list[str]) -> N
         return
     for name in options.keys():  # noqa: SIM118 - a Table is no mapping
         options.complain(name, f"{one.choice.precision} on {target.name} has no options")
+
+
+def _check_execution(one: PlannedChoice, target: Target, problems: list[str]) -> None:
+    told = dict(one.choice.execution)
+    if not told or target.runtime not in backends().names():
+        return
+    known = [dict(other) for other in backends().find(target.runtime)().executions(target, target.threads)]
+    if told not in known:
+        listed = " or ".join(str(other) for other in known) or "nothing"
+        problems.append(f"{one.place}.execution: {told!s:.80} is not {listed}, which {target.name} can be run as")

@@ -186,9 +186,10 @@ def _candidate(table: Table, raw: Mapping[str, object], place: str) -> PlannedCh
         options = {}
     frozen = {str(name): tuple(value) if isinstance(value, list) else value for name, value in options.items()}
     variant = table.text("variant", "")
+    execution = table.texts("execution")
     widths = table.words("widths", default=())
     _close(table, _ABOUT_CANDIDATE)
-    return PlannedChoice(Choice(**texts, options=frozen, variant=variant, widths=widths), place)
+    return PlannedChoice(Choice(**texts, options=frozen, variant=variant, widths=widths, execution=execution), place)
 
 
 def _close(table: Table, told: Sequence[str]) -> None:

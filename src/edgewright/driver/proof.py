@@ -58,7 +58,8 @@ def _accuracy(job: Job, contender: Contender) -> Accuracy | None:
     data = job.sets.prove
     if not lane.presence.runnable:
         return Accuracy(job.metric, lane.judge.reference(data).value, None, None, 0, data.digest, "unmeasured")
-    score = lane.judge.score(lane.workshop.openable(contender.trial.built.artifact), data, lane.threads)
+    engine = lane.workshop.openable(contender.trial.built.artifact)
+    score = lane.judge.score(engine, data, engine.threads(lane.threads))
     return Accuracy(
         metric=score.metric,
         reference=lane.judge.reference(data).value,
@@ -93,4 +94,4 @@ def _executed(lane: Lane, artifact: Artifact, feeds: Feeds, products: Mapping[st
         return Executed(unknown=f"nothing of the engine ran here: {lane.presence.reason}")
     if lane.target.device == "CPU":
         return Executed(unknown="not asked on a CPU")
-    return executed(artifact, feeds, lane.threads, products)
+    return executed(artifact, feeds, artifact.threads(lane.threads), products)

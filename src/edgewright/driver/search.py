@@ -182,7 +182,8 @@ def measure(workshop: Workshop, judge: Judge, data: DataSet, choice: Choice) -> 
         UnavailableError, EngineError: when it cannot be built or run.
     """
     built = workshop.build(choice)
-    score = judge.known_score(workshop.openable(built.artifact), data, min(workshop.target.threads, this_host().cores))
+    engine = workshop.openable(built.artifact)
+    score = judge.known_score(engine, data, engine.threads(min(workshop.target.threads, this_host().cores)))
     return Trial(built, score, judge.drop(score, data))
 
 

@@ -107,7 +107,7 @@ def _classes(job: Job, winner: Winner) -> tuple[tuple[ClassDelta, ...], Flips | 
     artifact = lane.workshop.openable(winner.contender.trial.built.artifact)
     data = job.sets.prove
     try:
-        with open_isolated(artifact.backend, artifact, lane.threads) as session:
+        with open_isolated(artifact.backend, artifact, artifact.threads(lane.threads)) as session:
             classes, flips = compare_classes(data, job.answers.of(data), session.run_many(data), job.recipe.decode)
     except EdgewrightError as error:
         return (), None, f"no flips: {error.problem}"

@@ -121,7 +121,7 @@ def _times(job: Job, winner: Winner) -> tuple[dict[str, float], str]:
         return {}, lane.presence.reason
     feeds = winner.proof.golden.inputs[0]
     try:
-        with open_isolated(built.artifact.backend, built.artifact, lane.threads) as session:
+        with open_isolated(built.artifact.backend, built.artifact, built.artifact.threads(lane.threads)) as session:
             profiles = [session.profile(feeds) for _ in range(PROFILES)]
     except EdgewrightError as error:
         return {}, error.problem

@@ -102,7 +102,7 @@ class _Meter:
         lane, sets = self.winner.contender.lane, self.job.sets
         if sets is None or lane.judge is None or not lane.presence.runnable:
             return None
-        return lane.judge.score(lane.workshop.openable(artifact), sets.prove, lane.threads).value
+        return lane.judge.score(lane.workshop.openable(artifact), sets.prove, artifact.threads(lane.threads)).value
 
     def _p50(self, artifact: Artifact) -> tuple[float | None, tuple[float, float] | None, list[str]]:
         """Nanoseconds by the full protocol, as every figure that is shown; the interval; what makes it shaky."""

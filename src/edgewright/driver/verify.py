@@ -17,6 +17,7 @@ from edgewright.core.workdir import working_folder
 from edgewright.driver.presence import backend_for
 from edgewright.targets.detect import is_present, stands_in, this_host
 from edgewright.targets.parse import target_from_json
+from edgewright.targets.schema import Target
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,18 @@ def verify_bundle(path: Path, threads: int | None = None, *, trust_native_code: 
             return _report(path, bundle, checks, ExitCode.UNAVAILABLE)
         checks.append(_versions(bundle, backend))
         try:
-            numbers = _numbers(bundle, artifact, min(threads or target.threads, this_host().cores))
+            numbers = _numbers(bundle, artifact, _threads(artifact, threads, target))
         except EngineError as error:
             checks.append(Check("engine", "failed", error.problem))
             return _report(path, bundle, checks, ExitCode.UNAVAILABLE)
     checks.extend(numbers)
     failed = any(check.state == "failed" for check in checks)
     return _report(path, bundle, checks, ExitCode.LIMIT_MISSED if failed else ExitCode.OK)
+
+
+def _threads(artifact: Artifact, asked: int | None, target: Target) -> int:
+    most = min(asked or target.threads, this_host().cores)
+    return most if asked else artifact.threads(most)
 
 
 def _report(path: Path, bundle: Bundle, checks: list[Check], code: ExitCode) -> VerifyReport:

@@ -68,7 +68,11 @@ class Workshop:
             UnavailableError: an operator or precision the backend does not have.
             EngineError: the engine failed to build it.
         """
-        if choice.digest not in self._built and self.program is not None:
+        if choice.digest not in self._built and choice.execution:
+            plain = self.build(replace(choice, execution={}))
+            artifact = plain.artifact.run_as(choice.execution)
+            self._built[choice.digest] = replace(plain, choice=choice, artifact=artifact)
+        elif choice.digest not in self._built and self.program is not None:
             self._built[choice.digest] = self._unpassed(choice, self.program)
         elif choice.digest not in self._built:
             passes = self.pipeline(choice).passes
@@ -133,7 +137,7 @@ class Workshop:
     def keep_only(self, kept: Built) -> None:
         """Forgets all other candidates and deletes their engines."""
         for built in self._built.values():
-            if built is not kept:
+            if built.artifact.folder != kept.artifact.folder:  # the same engine, run in another way, lies in the same
                 for name in built.artifact.files:
                     (built.artifact.folder / name).unlink(missing_ok=True)
         self._built = {kept.choice.digest: kept}

@@ -42,7 +42,7 @@ def streams_of(q, model, scheme):
 
 
 def uneven(q, rescaled, traits=TRAITS, widest=6):
-    model = prepare(q.typed_net(traits, seed=2), pool_means=True)
+    model = prepare(q.typed_net(traits, seed=2))
     plain = model.copy()
     done = rescaled.rescale(model.ir, 1, widest)
     assert len(done) >= 4
@@ -95,7 +95,7 @@ def test_evening_out_a_stream_changes_no_result(q, rescaled, scheme):
 
 
 def test_streams_whose_channels_are_even_stay_as_they_are(q, monkeypatch):
-    model = prepare(q.typed_net(("residual", "residual"), seed=2), pool_means=True)
+    model = prepare(q.typed_net(("residual", "residual"), seed=2))
     feeds, found = q.images(4), []
     for streams in (find_streams, lambda *_: []):
         monkeypatch.setattr(smoothing, "find_streams", streams)
@@ -133,7 +133,7 @@ def test_what_holds_one_tensor_holds_its_stream(q, held):
 
 
 def test_a_stream_has_all_that_make_it_and_all_that_read_it(q):
-    model = prepare(q.typed_net(("residual", "gate", "residual"), seed=2), pool_means=True)
+    model = prepare(q.typed_net(("residual", "gate", "residual"), seed=2))
     longest = max(streams_of(q, model, q.INTEGER), key=lambda stream: len(stream.producers))
     # The stem and the second convolution of each residual block make it; the first of each, the gate's and the Gemm
     # read it.
