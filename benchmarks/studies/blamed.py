@@ -6,7 +6,11 @@ one, with the case's own data and metric.
 Record, schema "edgewright.study-blame/1", JSON without host, user or path:
 
 created, machine, versions
-rows [{model, metric, precision, seed, planted {pass, layer}, named {pass, layer}, right, because, wall_s, problem}]
+rows [{model, metric, precision, seed, planted {pass, layer}, loss, chance, moved, harmful, named {pass, layer}, right,
+    because, wall_s, problem}]
+    loss of the metric at the planted pass, chance twice its standard error, moved how far the answers move at it, as
+    `blame` has them; harmful where the loss is beyond chance, or beyond what the case allows where there is no chance:
+    some layers do little, and breaking those breaks nothing
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from planted_faults import FAULTS
 SCHEMA = "edgewright.study-blame/1"
 HERE = Path(__file__).resolve().parent
 PRECISION = "int8"
+FELT = ("loss", "chance", "moved")
 Json = dict[str, Any]
 
 
@@ -39,14 +44,16 @@ def run(names: Sequence[str], into: Path, cases: Path, seeds: int) -> int:
                 rows.append(row_of(case, fault.name, seed))
                 print(line(rows[-1]), flush=True)
                 write(into, SCHEMA, {"rows": rows})
-    right = sum(row["right"] for row in rows)
-    print(f"{right} of {len(rows)}")
-    return 0 if right == len(rows) else 1
+    harmful = [row for row in rows if row["harmful"]]
+    right = sum(row["right"] for row in harmful)
+    print(f"{right} of {len(harmful)} that cost accuracy, {sum(row['right'] for row in rows)} of all {len(rows)}")
+    return 0 if right == len(harmful) else 1
 
 
 def line(row: Json) -> str:
     """One fault in words."""
     said = "right" if row["right"] else f"wrong: {row['named']['pass']}, {row['named']['layer']} ({row['problem']})"
+    said += "" if row["harmful"] else ", costs no accuracy"
     return f"{row['model']}: {row['planted']['pass']}, {row['planted']['layer']}: {said}, {row['wall_s']:.0f} s"
 
 
@@ -65,7 +72,11 @@ def row_of(case: Any, fault: str, seed: int) -> Json:
         done = run_measured([*edgewright(), *words], environment)
         layer = hit.read_text(encoding="utf-8").split("\n")[0] if hit.exists() else None
         problem = None if done.exit_code in (0, 1) else last_line(done).replace(name, "")
-    found = json.loads(done.stdout) if problem is None else {"guilty_pass": None, "guilty_layer": None}
+    found = json.loads(done.stdout) if problem is None else {"guilty_pass": None, "guilty_layer": None, "passes": []}
+    felt = next(
+        ({key: one[key] for key in FELT} for one in found["passes"] if one["name"] == fault), dict.fromkeys(FELT)
+    )
+    most = case.max_drop if felt["chance"] is None else felt["chance"]
     guilty = {key: (found[f"guilty_{key}"] or {}).get("name") for key in ("pass", "layer")}
     planted = {"pass": fault, "layer": layer}
     return {
@@ -74,6 +85,8 @@ def row_of(case: Any, fault: str, seed: int) -> Json:
         "precision": PRECISION,
         "seed": seed,
         "planted": planted,
+        **felt,
+        "harmful": felt["loss"] is not None and felt["loss"] > most,
         "named": guilty,
         "right": layer is not None and guilty == planted,
         "because": (found["guilty_pass"] or {}).get("because"),

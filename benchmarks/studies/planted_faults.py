@@ -19,7 +19,7 @@ from edgewright.compiler.site import Site
 from edgewright.core.model import OnnxModel
 
 MULTIPLIES = ("Conv", "Gemm", "MatMul")
-SHARE = 1 / 3
+SHARE = 1.0
 """Standard deviation of what is added to the weights, as a share of their largest magnitude."""
 
 
@@ -39,7 +39,7 @@ class _Fault(Pass[OnnxModel, OnnxModel]):
         """Adds noise to one layer's weights, or to the codes that stand for them."""
         del site
         assert isinstance(self.options, Options)
-        rng = np.random.default_rng(self.options.seed)
+        rng = np.random.default_rng([self.options.seed, int(self.stage)])
         whole = working_copy(model)
         layers = [(node, stored) for node in whole.graph if (stored := _weights(node)) is not None]
         node, stored = layers[int(rng.integers(len(layers)))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -159,23 +158,31 @@ def _explained_row(row: Json) -> str:
 def blamed(record: Json) -> list[str]:
     """How many faults were found of each model."""
     rows = record["rows"]
-    counts, right = Counter(row["model"] for row in rows), Counter(row["model"] for row in rows if row["right"])
+    harmful = [row for row in rows if row["harmful"]]
     passes = sorted({row["planted"]["pass"] for row in rows})
-    return [
-        (
-            f"`edgewright blame --precision {rows[0]['precision']}` with one layer's weights perturbed behind"
-            f" {len(passes)} different stages of the passes, on real models, data and metrics: pass and layer both"
-            f" named {sum(right.values())} times of {len(rows)}. {machine_of(record)}."
-        ),
-        "",
-        "| model | judged by | faults | found | seconds each |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {name} | {next(row['metric'] for row in rows if row['model'] == name)} | {count} | {right[name]} |"
-            f" {statistics.median(row['wall_s'] for row in rows if row['model'] == name):.0f} |"
-            for name, count in counts.items()
-        ),
-    ]
+    intro = (
+        f"`edgewright blame --precision {rows[0]['precision']}` with one layer's weights drowned in noise behind"
+        f" {len(passes)} different stages of the passes, on real models, data and metrics. Pass and layer were both"
+        f" named {_right(harmful)} times of the {len(harmful)} where that cost accuracy beyond chance, and"
+        f" {_right(rows)} of all {len(rows)}. {machine_of(record)}."
+    )
+    head = "| model | judged by | costly faults | named | faults that cost nothing | named | seconds each |"
+    return [intro, "", head, "|---|---|---|---|---|---|---|", *_blamed_rows(rows)]
+
+
+def _blamed_rows(rows: list[Json]) -> list[str]:
+    found = []
+    for name in dict.fromkeys(row["model"] for row in rows):
+        own = [row for row in rows if row["model"] == name]
+        costly, rest = ([row for row in own if row["harmful"] is harmful] for harmful in (True, False))
+        seconds = statistics.median(row["wall_s"] for row in own)
+        cells = [name, own[0]["metric"], len(costly), _right(costly), len(rest), _right(rest), f"{seconds:.0f}"]
+        found.append(f"| {' | '.join(map(str, cells))} |")
+    return found
+
+
+def _right(rows: list[Json]) -> int:
+    return sum(row["right"] for row in rows)
 
 
 def repeated(record: Json) -> list[str]:

@@ -35,6 +35,13 @@ def edited(path: Path, keep: list[int], **options: object) -> list[dict[str, Any
     return plan["targets"][0]["candidates"]  # type: ignore[no-any-return]
 
 
+def write_only(path: Path, candidate: dict[str, Any]) -> None:
+    """Leaves this candidate alone in a plan."""
+    plan = json.loads(path.read_text())
+    plan["targets"][0]["candidates"] = [candidate]
+    path.write_text(json.dumps(plan))
+
+
 def coded_at(path: Path) -> int:
     """Where the first scheme stands that has its ranges calibrated."""
     listed = json.loads(path.read_text())["targets"][0]["candidates"]
@@ -63,8 +70,13 @@ def test_a_plan_is_printed_written_edited_and_compiled(
         assert one["most_inferences"] > 0
 
     fp32, int8 = edited(path, [0, coded_at(path)], keep_float=["stem.conv"])
-    raced = run_here("compile", *asked, "-o", tmp_path / "raced.ewb", "--plan", path)
+    raced = run_here("compile", *asked, "-o", tmp_path / "raced.ewb", "--plan", path, "--json")
     assert raced.returncode == 0, raced.stderr
+    (race,) = json.loads((tmp_path / "raced.record.json").read_text())["searches"]
+    assert [one["candidate"] for one in race["candidates"]].count("fp32") == 1
+    assert len(race["candidates"]) == 2
+    assert race["reference"]["candidate"] == "fp32"
+    assert json.loads(raced.stdout)["targets"][0]["search"]["candidates"] == race["candidates"]
     assert "2 candidates of the plan are measured, and no others" in raced.stderr
     assert "trial" not in raced.stderr
     chosen = open_bundle(tmp_path / "raced.ewb").journal["plan"]["choice"]  # type: ignore[index,call-overload]
@@ -75,10 +87,13 @@ def test_a_plan_is_printed_written_edited_and_compiled(
     assert [one["title"] for one in json.loads(again.stdout)["targets"][0]["candidates"]] == ["fp32", int8["title"]]
 
     (alone,) = edited(path, [1])
+    alone["execution"] = {"optimization": "extended"}
+    write_only(path, alone)
     built = run_here("compile", *asked, "-o", tmp_path / "alone.ewb", "--plan", path)
     assert built.returncode == 0, built.stderr
     bundle = open_bundle(tmp_path / "alone.ewb")
     assert bundle.manifest.precision == "int8"
+    assert bundle.manifest.backend.properties["optimization"] == "extended"
     assert Choice.from_json(bundle.journal["plan"]["choice"]) == Choice.from_json(alone)  # type: ignore[index,call-overload]
     repeated = run_here("compile", *asked, "-o", tmp_path / "repeated.ewb", "--plan", tmp_path / "alone.ewb")
     assert repeated.returncode == 0, repeated.stderr
@@ -142,6 +157,10 @@ def test_mistakes_in_an_edited_plan_are_one_message(
         said = refused(mlp_path, verb)
         assert said.startswith("65: ")
         assert "targets[0].candidates[0].options.keep_float: fp32 on native/onnxruntime has no options" in said
+        plan_path.write_text(whole.replace('"options": {}', '"options": {}, "execution": {"threads": "99"}', 1))
+        said = refused(mlp_path, verb)
+        assert said.startswith("65: ")
+        assert "targets[0].candidates[0].execution: {'threads': '99'} is not {'optimization': 'extended'} or" in said
         plan_path.write_text(whole)
         edited(plan_path, [])
         said = refused(mlp_path, verb)

@@ -9,11 +9,10 @@ missed those go first that harm most for what they gain.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgewright.driver.choice import CODED, float_choices, int8_choices
-from edgewright.driver.contender import Contender, Timed
+from edgewright.driver.contender import Contender
 from edgewright.driver.executions import run_otherwise
 from edgewright.driver.gains import Gains
 from edgewright.driver.variant import varied
@@ -71,7 +70,7 @@ class _Race:
 
     def run(self, floats: Sequence[Contender], drafts: Sequence[Contender]) -> list[Contender]:
         """The floats and every draft that was worth working on, best first."""
-        timed = self._against_fastest(self._selection.timed([*floats, *drafts]), len(floats))
+        timed = self._ledger.beside_fastest(self._selection.timed([*floats, *drafts]))
         kept = timed[: len(floats)]
         for one in timed:
             self._ledger.saw(one)
@@ -92,22 +91,8 @@ class _Race:
             if found.holds and found.time_ms is None:
                 break  # nothing can be timed here: the target's preferred scheme that holds is taken
         ranked = run_otherwise(self._selection, self._selection.fastest_first(kept, again=True), GAIN)
-        for one in ranked:
-            self._ledger.saw(one)
-        self._ledger.say_front()
+        self._ledger.keep(ranked)
         return ranked
-
-    def _against_fastest(self, timed: list[Contender], floats: int) -> list[Contender]:
-        """The contenders of one session, each beside the fastest float engine, which all are held against."""
-        holding = [one for one in timed[:floats] if one.holds and one.timed is not None]
-        if not holding:
-            return timed
-        reference = min(holding, key=_time)
-        assert reference.timed is not None
-        beside = reference.timed.blocks_ms
-        timed = [replace(one, timed=one.timed and Timed(one.timed.blocks_ms, beside)) for one in timed]
-        self._ledger.reference = next(one for one in timed if one.key == reference.key)
-        return timed
 
     def _worked_on(self, draft: Contender) -> Contender | None:
         """``draft`` without what does not pay, and within the limit if it can be; None where it is not worth it."""

@@ -215,8 +215,7 @@ def compile_group(job: Job, group: Group) -> TargetReport:
         job.request.log(f"  chosen: {contender.lane.target.name} {contender.trial.choice.title}: {why}")
     latency = check_latency(job, contender, proof)
     slower = slower_than_float(job, selection, contender, proof)
-    searched = selection.ledger.to_json() if job.request.precision == "auto" and job.request.plan is None else None
-    winner = Winner(contender, proof, latency, (slower,) if slower else (), searched)
+    winner = Winner(contender, proof, latency, (slower,) if slower else (), selection.searched)
     report = conclude(job, group, winner, because)
     return traced(job, winner, report) if job.request.trace else report
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgewright.core.units import show_bytes
-from edgewright.driver.contender import Contender
+from edgewright.driver.choice import CODED
+from edgewright.driver.contender import Contender, Timed
 
 SCHEMA = "edgewright.search/1"
 
@@ -30,6 +31,11 @@ class Ledger:
     _best: tuple[str, str] | None = None
     _started: float = field(default_factory=time.monotonic)
 
+    @property
+    def any(self) -> bool:
+        """Whether a candidate was seen at all."""
+        return bool(self._seen)
+
     def saw(self, contender: Contender, verdict: str = "") -> None:
         """Takes down the latest that is known of ``contender``."""
         before = self._seen.get(contender.key)
@@ -37,6 +43,25 @@ class Ledger:
             self._seen[contender.key] = contender
         if verdict or contender.key not in self._verdicts:
             self._verdicts[contender.key] = verdict
+
+    def beside_fastest(self, timed: Sequence[Contender]) -> list[Contender]:
+        """The contenders of one session, each beside the fastest float engine of them that holds: the reference."""
+        plain = [one for one in timed if one.trial.choice.precision not in CODED]
+        holding = [one for one in plain if one.holds and one.timed is not None]
+        if not holding:
+            return list(timed)
+        fastest = min(holding, key=lambda one: one.time_ms or 0.0)
+        assert fastest.timed is not None
+        beside = fastest.timed.blocks_ms
+        found = [replace(one, timed=one.timed and Timed(one.timed.blocks_ms, beside)) for one in timed]
+        self.reference = next(one for one in found if one.key == fastest.key)
+        return found
+
+    def keep(self, ranked: Sequence[Contender]) -> None:
+        """Takes down what came out in the end, and says which are best for some budget."""
+        for one in ranked:
+            self.saw(one)
+        self._say_front()
 
     def best_so_far(self, contender: Contender) -> None:
         """Says that ``contender`` leads, where it is another one than before."""
@@ -54,7 +79,7 @@ class Ledger:
         best = [one for one, own in known if not any(_beats(other, own) for _, other in known)]
         return sorted(best, key=lambda one: one.ratio or 0.0)
 
-    def say_front(self) -> None:
+    def _say_front(self) -> None:
         """One line a candidate of the front, where there is something to choose between."""
         front = self.front()
         if len(front) < 2:

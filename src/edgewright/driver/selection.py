@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -61,7 +61,9 @@ class Selection:
         """
         precision = self.job.request.precision
         if among:
-            found = self.fastest_first([one for lane, choice in among if (one := self.plain(lane, choice))])
+            plain = [one for lane, choice in among if (one := self.plain(lane, choice))]
+            found = self.fastest_first(self.ledger.beside_fastest(self.timed(plain)))
+            self.ledger.keep(found)
         else:
             found = automatic(self) if precision == "auto" else self._explicit(precision)
         if not found:
@@ -79,6 +81,13 @@ class Selection:
             )
         yield from [one for one in fitting if one.holds]
         yield from sorted((one for one in fitting if not one.holds), key=lambda one: one.trial.drop or 0.0)
+
+    @property
+    def searched(self) -> Mapping[str, object] | None:
+        """The document of a search, or of a plan's race; None where nothing competed."""
+        request = self.job.request
+        competed = request.precision == "auto" if request.plan is None else self.ledger.any
+        return self.ledger.to_json() if competed else None
 
     def stricter(self, contender: Contender, over: float) -> Contender | None:
         """The candidate tuned again, to a limit below its own drop by what it missed when it was proven; None if float.
