@@ -7,6 +7,7 @@ during a step, as it is in the pipeline, and runs between them.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import sys
@@ -27,6 +28,7 @@ class Steps:
 
     def take(self, name: str, step: Callable[[], T]) -> T:
         gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # what earlier steps freed would hide what this one takes
         gc.freeze()
         gc.disable()
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
