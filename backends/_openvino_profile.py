@@ -26,6 +26,7 @@ _PROFILES = 5
 _SETTLE = 2
 _FEWEST = 4
 _KINDS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "f64": "fp64", "i8": "int8", "u8": "int8"}
+_KINDS |= {"i32": "int32", "i64": "int64", "boolean": "bool"}  # as ONNX Runtime calls them
 _BITS = {"f64": 64, "i64": 64, "u64": 64, "f16": 16, "bf16": 16, "i16": 16, "u16": 16, "i8": 8, "u8": 8, "boolean": 8}
 _BITS |= {"f8e4m3": 8, "f8e5m2": 8, "i4": 4, "u4": 4, "nf4": 4, "f4e2m1": 4, "u1": 1, "bin": 1}
 _NO_LAYERS = frozenset({"Const", "Constant", "Input", "Parameter", "Output", "Result"})

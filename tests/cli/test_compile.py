@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import onnx
 import pytest
 
 from edgewright.benchmarks.record import read_document, record_path
@@ -250,6 +251,52 @@ def test_a_depfile_names_what_was_read(run_cli: RunCli, conv_net_path: Path, tmp
     assert run_cli(*words, "--precision", "fp32").returncode == 0
     assert rule.read_text().startswith(f"{out}: ")
     assert str(conv_net_path) in rule.read_text()
+
+
+FACTORY = """
+import json
+from pathlib import Path
+
+import numpy as np
+
+from helper_of_task import SCALE
+
+HERE = Path(__file__).parent
+
+
+def samples():
+    sizes = json.loads((HERE / "sizes.json").read_text())
+    return [(np.full((1, 3, sizes["side"], sizes["side"]), SCALE * place, np.float32), None) for place in range(40)]
+"""
+
+
+def test_a_depfile_names_what_a_factory_opened_before_the_output_is_there(
+    run_here: RunHere, conv_net_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgewright.driver import package
+
+    side = onnx.load(conv_net_path).graph.input[0].type.tensor_type.shape.dim[2].dim_value
+    (tmp_path / "task.py").write_text(FACTORY)
+    (tmp_path / "helper_of_task.py").write_text("SCALE = 0.01\n")
+    (tmp_path / "sizes.json").write_text(json.dumps({"side": side}))
+    out, rule = tmp_path / "net.ewb", tmp_path / "net.d"
+    written = package.write
+
+    def write(path: Path, *args: object, **options: object) -> str:
+        assert rule.exists()
+        assert not path.exists()
+        return written(path, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(package, "write", write)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = ["compile", conv_net_path, "--target", TARGET, "-o", out, "--depfile", rule, "--precision", "fp32"]
+    done = run_here(*words, "--data", f"{tmp_path / 'task.py'}:samples")
+    assert done.returncode == 0, done.stderr
+    named = [line.strip(" \\") for line in rule.read_text().splitlines()]
+    assert named == [f"{out}:", *sorted(map(str, (conv_net_path, *(tmp_path / name for name in FACTORY_READS))))]
+
+
+FACTORY_READS = ("helper_of_task.py", "sizes.json", "task.py")
 
 
 @pytest.mark.usefixtures("moments")

@@ -6,6 +6,7 @@ as measured now.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import cast
 
 from edgewright.benchmarks.record import append_to, read_document, record_path
 from edgewright.core.bundle.manifest import Accuracy
-from edgewright.core.cache import Hit, Key, NoCache, Part, Store, open_store
+from edgewright.core.cache import Hit, Key, NoCache, Part, Store, cache_folder, open_store
 from edgewright.core.errors import EdgewrightError, ExitCode
 from edgewright.core.files import replacing
 from edgewright.driver.cache_inputs import Unknowable, compile_parts, group_parts, keep_beside
 from edgewright.driver.cache_steps import explained
-from edgewright.driver.depfile import files_read, write_depfile
+from edgewright.driver.depfile import Depfile
+from edgewright.driver.files_opened import listening
 from edgewright.driver.outputs import Group, output_groups
 from edgewright.driver.report import CompileReport, TargetReport
 from edgewright.driver.request import CompileRequest
@@ -36,18 +38,20 @@ def compile_cached(request: CompileRequest) -> CompileReport:
     Raises:
         EdgewrightError: as there.
     """
-    groups = output_groups(request)
-    cache = open_compiles(request, groups)
-    if cache is not None:
-        cache.look()
-    if cache is not None and len(cache.given) == len(groups):
-        report = CompileReport(cache.model, tuple(cache.given[group.name] for group in groups), cache.notes)
-        if request.depfile is not None:
-            write_depfile(request.depfile, [group.out for group in groups], files_read(request))
-        return report
-    from edgewright.driver.compile import compile_model  # slow to import, and all that a hit has no need of
+    with contextlib.nullcontext(set[str]()) if request.depfile is None else listening() as opened:
+        groups = output_groups(request)
+        cache = open_compiles(request, groups)
+        place = cache_folder()
+        ignored = [place] if isinstance(place, Path) else []
+        depfile = Depfile(request, [group.out for group in groups], opened, ignored)
+        if cache is not None:
+            depfile.write()  # every input was read to be looked up, and what is found is written at once
+            cache.look()
+        if cache is not None and len(cache.given) == len(groups):
+            return CompileReport(cache.model, tuple(cache.given[group.name] for group in groups), cache.notes)
+        from edgewright.driver.compile import compile_model  # slow to import, and all that a hit has no need of
 
-    return compile_model(request, cache)
+        return compile_model(request, cache, depfile)
 
 
 @dataclass

@@ -23,7 +23,7 @@ from edgewright.driver.cache_steps import open_steps
 from edgewright.driver.chain import Chain, checkpoints, require_trainable, wanted_stages
 from edgewright.driver.conclude import Winner, conclude
 from edgewright.driver.contender import Contender
-from edgewright.driver.depfile import files_read, write_depfile
+from edgewright.driver.depfile import Depfile
 from edgewright.driver.job import Job, Lane
 from edgewright.driver.judge import Judge
 from edgewright.driver.latency import check_latency, slower_than_float
@@ -53,7 +53,9 @@ RETRIES = 3
 """How often a candidate that missed when it was proven is tuned again."""
 
 
-def compile_model(request: CompileRequest, cache: Compiles | None = None) -> CompileReport:
+def compile_model(
+    request: CompileRequest, cache: Compiles | None = None, depfile: Depfile | None = None
+) -> CompileReport:
     """Compiles one model for all targets of the request, those that ``cache`` has given already excepted.
 
     With several targets, a failure of one is its entry in the report and the others go on; with one it is raised.
@@ -65,6 +67,7 @@ def compile_model(request: CompileRequest, cache: Compiles | None = None) -> Com
     check_plan(request.plan, groups)
     with working_folder() as workdir:
         job, notes = open_job(request, groups, workdir)
+        job = replace(job, depfile=depfile)
         require_its_model(job)
         if stages := wanted_stages(job.recipe, request):
             return _trained_and_compiled(job, groups, notes, stages, cache)
@@ -107,11 +110,7 @@ def _compiled(
             reports.append(TargetReport(group.name, error.exit_code, problem=error.problem, remedy=error.remedy))
     if job.steps.summary:
         request.log(job.steps.summary)
-    report = CompileReport(job.original.name, tuple(reports), notes)
-    if request.depfile is not None:
-        written = [one.bundle for one in report.targets if one.bundle is not None]
-        write_depfile(request.depfile, written, files_read(request))
-    return report
+    return CompileReport(job.original.name, tuple(reports), notes)
 
 
 def open_job(request: CompileRequest, groups: Sequence[Group], workdir: Path) -> tuple[Job, tuple[str, ...]]:

@@ -45,6 +45,8 @@ def conclude(job: Job, group: Group, winner: Winner, because: object) -> TargetR
     problem = _missed(job, winner)
     out = group.out.with_name(f"{group.out.stem}.missed{group.out.suffix}") if problem else group.out
     recipe_digest = job.recipe_digest(target)
+    if job.depfile is not None:
+        job.depfile.write()
     digest = package.write(
         out,
         job.original,

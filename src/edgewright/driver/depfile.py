@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgewright.core.files import write_atomically
+from edgewright.driver.files_opened import inputs_among
 from edgewright.driver.request import CompileRequest
+
+
+@dataclass(frozen=True)
+class Depfile:
+    """The rule of one compile; it is written anew before each output appears, so that none is ever there without it."""
+
+    request: CompileRequest
+    outputs: Sequence[Path]
+    opened: set[str] = field(default_factory=set)
+    """Absolute paths of what was opened for reading up to now."""
+    ignored: Sequence[Path] = ()
+
+    def write(self) -> None:
+        """Names what the request names, and what was opened besides; nothing where no rule was asked for.
+
+        Raises:
+            CannotWriteError, IOFailureError: when the file cannot be written.
+        """
+        if self.request.depfile is None:
+            return
+        named = files_read(self.request)
+        known = {os.path.realpath(one) for one in named}
+        work = [] if self.request.work is None else [self.request.work]
+        ignored = [*self.ignored, *work, self.request.depfile, *self.outputs, *_beside(self.outputs)]
+        others = inputs_among(sorted(self.opened), ignored)
+        named += [one for one in others if os.path.realpath(one) not in known]
+        write_depfile(self.request.depfile, self.outputs, named)
+
+
+def _beside(outputs: Sequence[Path]) -> list[Path]:
+    """What is written beside an output: its record, and what missed a limit."""
+    return [one.with_name(f"{one.stem}{end}") for one in outputs for end in (".record.json", f".missed{one.suffix}")]
 
 
 def write_depfile(path: Path, outputs: Sequence[Path], inputs: Iterable[Path]) -> None:

@@ -11,6 +11,7 @@ from edgewright.core import jsontext
 from edgewright.core.data import DataSet
 from edgewright.core.model import OnnxModel, TorchFile, TorchSource
 from edgewright.driver.cache_steps import Steps
+from edgewright.driver.depfile import Depfile
 from edgewright.driver.judge import Judge
 from edgewright.driver.presence import Presence
 from edgewright.driver.recipe import Recipe
@@ -51,6 +52,8 @@ class Job:
     variants: tuple[Variant, ...] = ()
     """What training made of the model, beside the original."""
     started: float = field(default_factory=time.monotonic)
+    depfile: Depfile | None = None
+    """What is written before any output appears."""
 
     @property
     def out_of_time(self) -> bool:
