@@ -118,7 +118,7 @@ class GateReport:
         return {
             "schema": SCHEMA,
             "verdict": self.verdict,
-            "exit_code": int(self.exit_code),
+            **self.exit_code.to_json(),
             "findings": [{**vars(one), "figures": dict(one.figures)} for one in self.findings],
             "failures": [{**vars(one), "exit_code": int(one.exit_code)} for one in self.failures],
             "notes": list(self.notes),

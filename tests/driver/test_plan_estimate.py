@@ -56,3 +56,9 @@ def test_an_output_that_some_target_can_have_is_no_failure() -> None:
     alone = TargetPlan("b/y", "b", exit_code=ExitCode.UNAVAILABLE)
     assert CompilePlan("net", "", (), (able, unable)).exit_code is ExitCode.OK
     assert CompilePlan("net", "", (), (able, unable, alone)).exit_code is ExitCode.UNAVAILABLE
+
+
+def test_other_ways_to_run_are_in_the_most_and_not_in_the_least() -> None:
+    once = 2.0 + SCORING_S + SECONDS_PER_ARM
+    asked = Asked(judged=50, trials=4, timed=True, ways=3)
+    assert seconds(candidate_minutes(PROBE, asked, (), tunable=False)) == (once, once + SECONDS_PER_ARM + 4.0)

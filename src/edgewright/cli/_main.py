@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _error_document(problem: str, remedy: str, code: ExitCode) -> str:
     """What ``--json`` prints of a command that came to nothing."""
-    found = {"problem": problem, "remedy": remedy or None, "exit_code": int(code)}
+    found = {"problem": problem, "remedy": remedy or None, **code.to_json()}
     return json.dumps({"schema": "edgewright.error/1", **found}, indent=2, sort_keys=True)
 
 

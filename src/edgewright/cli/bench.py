@@ -227,7 +227,7 @@ def _document(
     from edgewright.core.jsontext import canonical
 
     failed = [
-        {"bundle": path.name, "problem": error.problem, "remedy": error.remedy, "exit_code": int(error.exit_code)}
+        {"bundle": path.name, "problem": error.problem, "remedy": error.remedy, **error.exit_code.to_json()}
         for path, error in failures
     ]
     content: dict[str, object] = {

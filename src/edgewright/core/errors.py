@@ -25,6 +25,15 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
     TERMINATED = 143
 
+    @property
+    def retry(self) -> bool:
+        """Whether the same command may succeed when it is run again, nothing being mended meanwhile."""
+        return self in (ExitCode.RETRYABLE, ExitCode.IO_ERROR, ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+
+    def to_json(self) -> dict[str, object]:
+        """How every document of ``--json`` tells it."""
+        return {"exit_code": int(self), "exit_class": self.name.lower().replace("_", "-"), "retry": self.retry}
+
 
 class EdgewrightError(Exception):
     """A failure that is explained to the user in one message, never by a traceback.

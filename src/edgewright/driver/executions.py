@@ -22,6 +22,11 @@ _SECONDS = 1.0
 """For each, beside the leaders themselves: there are many, and few stay near the front."""
 
 
+def way_seconds(ways: int) -> float:
+    """What running one leader in so many other ways takes, beside itself as it is."""
+    return _SECONDS * (1 + ways) if ways else 0.0
+
+
 def run_otherwise(selection: Selection, ranked: Sequence[Contender], gain: float) -> list[Contender]:
     """``ranked`` with what its leaders become when they are run in another way, where that is faster.
 

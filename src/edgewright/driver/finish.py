@@ -69,7 +69,7 @@ class FinishReport:
             "notes": list(self.notes),
             "problem": self.problem or None,
             "remedy": self.remedy or None,
-            "exit_code": int(self.exit_code),
+            **self.exit_code.to_json(),
         }
 
 

@@ -181,7 +181,9 @@ class _Planner:
         count = len(job.sets.select) if job.sets is not None and judged and not alone else 0
         # One precision on one runtime: the target's order decides, and nothing is timed.
         raced = competing and (several or job.request.precision == "auto")
-        return Asked(count, job.request.trials, timed=raced and lane.presence.timed)
+        searched = job.request.precision == "auto" and self.file is None
+        ways = lane.workshop.backend.executions(lane.target, lane.threads) if searched else ()
+        return Asked(count, job.request.trials, timed=raced and lane.presence.timed, ways=len(ways))
 
     @property
     def _proven(self) -> int:

@@ -19,6 +19,7 @@ from edgewright.core.errors import EdgewrightError
 from edgewright.core.model import Model
 from edgewright.core.tensors import Feeds
 from edgewright.driver.cache_steps import Clock
+from edgewright.driver.executions import way_seconds
 from edgewright.driver.job import Job, Lane
 from edgewright.driver.plan_kept import ENGINE, SCORE
 from edgewright.driver.reference import BACKEND
@@ -152,6 +153,8 @@ class Asked:
     """Of a scheme that can be tuned, in all."""
     timed: bool
     """Whether they are timed against each other."""
+    ways: int = 0
+    """In how many other ways each is run, where it is among the fastest."""
 
 
 def candidate_minutes(probe: Probe, asked: Asked, kept: Iterable[str], *, tunable: bool) -> Minutes | None:
@@ -168,7 +171,8 @@ def candidate_minutes(probe: Probe, asked: Asked, kept: Iterable[str], *, tunabl
     first_s = (0.0 if ENGINE in there else probe.build_s) + (0.0 if SCORE in there else scoring_s)
     timing_s = SECONDS_PER_ARM if asked.timed else 0.0
     again_s = (asked.trials - 1) * (probe.build_s + scoring_s) if tunable and asked.judged else 0.0
-    return Minutes((first_s + timing_s) / 60, (first_s + 2 * timing_s + again_s) / 60)
+    otherwise_s = way_seconds(asked.ways) if asked.timed else 0.0
+    return Minutes((first_s + timing_s) / 60, (first_s + 2 * timing_s + again_s + otherwise_s) / 60)
 
 
 def shared_minutes(reference: Probe, *, answered: Sequence[int], calibrated: int) -> Minutes | None:

@@ -38,7 +38,7 @@ class TargetReport:
         accuracy = self.accuracy
         return {
             "target": self.target,
-            "exit_code": int(self.exit_code),
+            **self.exit_code.to_json(),
             "bundle": None if self.bundle is None else str(self.bundle),
             "digest": self.digest,
             "precision": self.precision,
@@ -76,5 +76,5 @@ class CompileReport:
             "model": self.model,
             "notes": list(self.notes),
             "targets": [one.to_json() for one in self.targets],
-            "exit_code": int(self.exit_code),
+            **self.exit_code.to_json(),
         }

@@ -45,7 +45,7 @@ class VerifyReport:
             "bundle": self.bundle,
             "digest": self.digest,
             "checks": [vars(check) for check in self.checks],
-            "exit_code": int(self.exit_code),
+            **self.exit_code.to_json(),
         }
 
 

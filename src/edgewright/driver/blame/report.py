@@ -108,7 +108,7 @@ class BlameReport:
         """The document of ``--json``; infinity is a word there."""
         plain = _plain(asdict(self))
         assert isinstance(plain, dict)
-        return {"schema": "edgewright.blame/1", **plain, "exit_code": int(self.exit_code)}
+        return {"schema": "edgewright.blame/1", **plain, **self.exit_code.to_json()}
 
 
 def _plain(value: object) -> object:
