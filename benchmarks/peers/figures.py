@@ -6,6 +6,7 @@ Everything here is worked out from a record's `cases`; nothing is measured.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,10 +15,14 @@ FLOAT = "float"
 
 
 def holding(case: Json) -> list[str]:
-    """The routes that were timed and keep every limit of the case, fastest first."""
+    """The routes that were timed and keep every limit of the case, fastest first.
+
+    By what ours takes as a share of theirs, round by round: the machine's own speed changes more between rounds than
+    some routes differ, and medians over rounds would compare one's fast rounds with another's slow ones.
+    """
     routes = case["routes"]
     timed = [name for name, row in routes.items() if row.get("holds") and row.get("ms") is not None]
-    return sorted(timed, key=lambda name: routes[name]["ms"])
+    return sorted(timed, key=lambda name: (-(routes[name].get("ratio") or 0.0), routes[name]["ms"]))
 
 
 def fastest(case: Json) -> str | None:
@@ -35,6 +40,15 @@ def beside(case: Json, route: str) -> tuple[float, tuple[float, float] | None]:
     row = case["duels"].get(route) or case["routes"][route]
     interval = row["ratio_ci95"]
     return row["ratio"], None if interval is None else (interval[0], interval[1])
+
+
+def adjacent_ms(case: Json, route: str) -> tuple[float, float] | None:
+    """Medians of ours and a route's runs over the pairs of their duel, which one machine state shared; None without."""
+    pairs = case["duels"].get(route, {}).get("pairs")
+    if not pairs:
+        return None
+    ours, theirs = (statistics.median(pair[place] for pair in pairs) / 1e6 for place in (0, 1))
+    return ours, theirs
 
 
 def verdict(case: Json) -> str:

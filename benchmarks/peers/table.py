@@ -102,11 +102,12 @@ def _rule(head: str) -> str:
 def _short(name: str, case: Json) -> str:
     ours, rival = case["ours"], figures.fastest(case)
     timed = rival is not None and ours.get("ms") is not None
+    adjacent = None if rival is None else figures.adjacent_ms(case, rival)
     cells = [
         name,
         "" if rival is None else case["routes"][rival]["title"],
-        "" if rival is None else _ms(case["routes"][rival]),
-        _ms(ours),
+        "" if adjacent is None else f"{adjacent[1]:.3f}",
+        "" if adjacent is None else f"{adjacent[0]:.3f}",
         _ratio(figures.beside(case, str(rival))) if timed else "",
         _verdict(case),
         _lost(ours, case),

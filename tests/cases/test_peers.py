@@ -72,6 +72,21 @@ def test_the_rival_is_the_fastest_that_holds(peers: Load) -> None:
     assert figures.beside(case(), "plain")[0] == pytest.approx(0.125)
 
 
+def test_ratios_of_rounds_decide_who_is_fastest_not_medians_that_drift(peers: Load) -> None:
+    figures = peers("figures")
+    drifted = case()
+    drifted["routes"]["plain"]["ms"] = 0.9  # its rounds fell into fast moments: ours took an eighth of it in each
+    assert figures.fastest(drifted) == "int8"
+
+
+def test_the_front_page_shows_runs_that_were_adjacent(peers: Load) -> None:
+    figures = peers("figures")
+    duelled = case()
+    duelled["duels"]["int8"]["pairs"] = [[1e6, 4e6], [3e6, 5e6], [2e6, 9e6]]
+    assert figures.adjacent_ms(duelled, "int8") == (2.0, 5.0)
+    assert figures.adjacent_ms(duelled, "plain") is None
+
+
 @pytest.mark.parametrize(("verdict", "slower"), [("regressed", True), ("pass", False), ("inconclusive", False)])
 def test_pairs_decide_whether_ours_is_slower_than_float(peers: Load, verdict: str, slower: bool) -> None:
     figures = peers("figures")

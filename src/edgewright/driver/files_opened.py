@@ -65,7 +65,7 @@ def inputs_among(names: Iterable[str], ignored: Iterable[Path] = ()) -> list[Pat
         names: absolute paths.
         ignored: folders and files besides that are no inputs, such as the cache.
     """
-    roots = [os.path.realpath(one) for one in (*_installed(), *ignored)]
+    roots = [os.path.realpath(one) for one in [*_installed(), *map(str, ignored)]]
     temporary = os.path.realpath(tempfile.gettempdir())
     found = set()
     for name in names:
