@@ -251,12 +251,12 @@ class Study:
                 print(f"  {case.name}: ours over {row['title']}: {ratio:.3f}", file=sys.stderr)
 
     def _rivals(self, entry: Json) -> list[str]:
-        """Whom ours meets in pairs: the fastest within the limit, and the fastest float engine unless far behind."""
+        """Whom ours meets in pairs: all that may be the fastest, and the fastest float engine unless far behind."""
         if entry[OURS].get("ms") is None:
             return []
-        first, engine = figures.fastest(entry), figures.fastest_float(entry)
+        engine = figures.fastest_float(entry)
         near = engine is not None and entry["routes"][engine]["ratio"] > DECIDED
-        return [name for name in dict.fromkeys((first, engine if near else None)) if name is not None]
+        return list(dict.fromkeys([*figures.contenders(entry), *([engine] if near and engine else [])]))
 
     def _duel(self, case: Any, entry: Json, timer: Timer, rival: str) -> None:
         def pair(number: int) -> tuple[float, float]:
