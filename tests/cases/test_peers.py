@@ -39,7 +39,8 @@ def case(*, float_ms: float = 4.0, int8_ms: float = 1.0, ours_ms: float = 0.5, v
     }
     rival = min(("plain", "int8"), key=lambda name: routes[name]["ms"])
     ratio = ours_ms / routes[rival]["ms"]
-    duel = {"pairs": [[1, 2]], "ratio": ratio, "ratio_ci95": [ratio - 0.02, ratio + 0.02], "p": 1.0, "verdict": verdict}
+    pairs = [[ours_ms * 1e6, routes[rival]["ms"] * 1e6]]
+    duel = {"pairs": pairs, "ratio": ratio, "ratio_ci95": [ratio - 0.02, ratio + 0.02], "p": 1.0, "verdict": verdict}
     limits = {"metric": "top1", "higher_is_better": True, "reference": 0.91, "max_drop": 0.02}
     return {
         **limits,
@@ -77,6 +78,18 @@ def test_ratios_of_rounds_decide_who_is_fastest_not_medians_that_drift(peers: Lo
     drifted = case()
     drifted["routes"]["plain"]["ms"] = 0.9  # its rounds fell into fast moments: ours took an eighth of it in each
     assert figures.fastest(drifted) == "int8"
+
+
+def test_of_two_that_were_close_the_pairs_say_who_is_the_rival(peers: Load) -> None:
+    figures = peers("figures")
+    close = case()
+    close["routes"]["plain"] |= {"ratio": 0.46}
+    assert figures.contenders(close) == ["int8", "plain"]
+    close["duels"]["plain"] = {**close["duels"]["int8"], "ratio": 0.55, "verdict": "inconclusive"}
+    assert figures.fastest(close) == "plain"
+    assert figures.verdict(close) == "inconclusive"
+    close["routes"]["plain"] |= {"ratio": 0.2}
+    assert figures.contenders(close) == ["int8"]
 
 
 def test_the_front_page_shows_runs_that_were_adjacent(peers: Load) -> None:
