@@ -279,11 +279,7 @@ class Backend(ABC):
         """
 
     def executions(self, target: Target, threads: int) -> tuple[Mapping[str, str], ...]:
-        """Other ways to run what it lowers for ``target``: properties worth measuring in place of an artifact's own.
-
-        Args:
-            threads: compute threads that there are.
-        """
+        """Other ways to run what it lowers for ``target`` on ``threads`` at most: properties worth measuring."""
         del self, target, threads
         return ()
 

@@ -37,6 +37,8 @@ IMPORTS_BY_NAME = {
     "backends/_openvino_session.py": "openvino, with its telemetry kept out",
     "backends/_tensorrt_flavours.py": "tensorrt or tensorrt_rtx, whichever a child process is to use",
     "benchmarks/chain/__main__.py": "the cases beside it, which are no package by name",
+    "benchmarks/studies/collapse.py": "the example whose model it rescales",
+    "benchmarks/studies/repeated.py": "a case's factory, in a process of its own",
     "benchmarks/studies/common.py": "the cases beside it, which are no package by name",
     "benchmarks/metrics/_sklearn.py": "the metrics extra, with a message where it is not installed",
     "compiler/torch_stage/child.py": "the function of the stage it was started for",

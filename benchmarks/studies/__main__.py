@@ -36,9 +36,9 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    verbs = parser.add_subparsers(dest="verb", required=True)
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = made.add_subparsers(dest="verb", required=True)
     real = verbs.add_parser("sessions")
     real.add_argument("bundles", nargs="+", type=Path)
     real.add_argument("--into", type=Path, required=True)
@@ -77,7 +77,11 @@ def main() -> int:
             one.add_argument("--seeds", type=int, default=1)
     verbs.add_parser("table")
     verbs.add_parser("promises")
-    args = parser.parse_args()
+    return made
+
+
+def main() -> int:
+    args = parser().parse_args()
     sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE] + [str(HERE)]
     if args.verb == "table":
         import table
