@@ -78,6 +78,7 @@ def test_explained_layers_add_up_to_the_profiled_run(study: Any, case: TinyCase)
     assert row["accounted"] == pytest.approx((row["layers_us"] + row["overhead_us"]) / row["profiled_us"], abs=1e-3)
 
 
+@pytest.mark.full
 def test_a_repeated_compile_is_the_same_and_a_changed_option_adds_to_the_cache(
     study: Any, case: TinyCase, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_a_repeated_compile_is_the_same_and_a_changed_option_adds_to_the_cache(
     assert "statistics" not in by_option["--max-drop 30%"]
 
 
+@pytest.mark.full
 def test_a_search_says_what_it_chose_and_how_often_it_calibrated(study: Any, case: TinyCase) -> None:
     row = study("searched").row_of(case, "50%")
     assert row["problem"] is None
