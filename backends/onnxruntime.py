@@ -125,8 +125,7 @@ class OnnxRuntime(Backend):
         """On a CPU fewer threads, and tensors as they are: laying them out anew for small convolutions costs more."""
         if target.device != "CPU":
             return ()
-        plain = {"optimization": "extended"}
-        return (plain, *(own for fewer in fewer_threads(threads) for own in (fewer, {**fewer, **plain})))
+        return ({"optimization": "extended"}, *fewer_threads(threads))
 
     def on_cpu(self, artifact: Artifact) -> Artifact:
         """The same file with the CPU provider, which may compute float16 in float32."""

@@ -308,3 +308,14 @@ def write_mlp_bundle(
     golden = bundle.Golden(feeds[:4], answers, answers)
     bundle.write_bundle(out, {**manifest.to_json(), **changes}, {}, {"model.onnx": model}, golden)
     return out
+
+
+def skip_without_a_font() -> None:
+    """Where PNG plots cannot be drawn because there is no font, which no package of Python's brings."""
+    from edgewright.benchmarks.report.plots import to_png
+    from edgewright.core.errors import UnavailableError
+
+    try:
+        to_png('<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20"><text y="16">a</text></svg>')
+    except UnavailableError as error:
+        pytest.skip(f"{error.problem}: {error.remedy}")

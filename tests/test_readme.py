@@ -30,7 +30,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 LEFT_TO_CI = {"make demo": "demo", "make test": "test"}
-RUN, READ = ("console", "python", "toml", "prepare"), ("json", "text", "mermaid")
+RUN, READ = ("console", "python", "toml", "make", "prepare"), ("json", "text", "mermaid")
 LIMIT_S = 300
 WHOLE = ("README.md",)
 CACHED = ("cache.md",)
@@ -198,9 +198,10 @@ def test_every_block_does_what_the_page_says(page: Path, tmp_path: Path, opening
             assert block.excuse, f"{where}: not-run needs its reason: not-run: REASON"
         elif block.kind == "console":
             check_console(block, tmp_path, page.name, openings)
-        elif block.kind == "toml":
-            assert block.file, f"{where}: a toml block needs file=NAME, so that it is used"
-            assert any(block.file in later.text for later in found[index + 1 :]), f"{where}: nothing uses {block.file}"
+        elif block.kind in ("toml", "make"):
+            assert block.file, f"{where}: a {block.kind} block needs file=NAME, so that it is used"
+            user = "$ make" if block.kind == "make" else block.file
+            assert any(user in later.text for later in found[index + 1 :]), f"{where}: nothing uses {block.file}"
             (tmp_path / block.file).write_text(block.text, "utf-8")
         else:
             check_python(block, tmp_path, page.name)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conftest import skip_without_a_font
+
 pytest.importorskip("jinja2", reason="the report extra is not installed")
 
 from edgewright.benchmarks.history import append_record_to_history
@@ -91,6 +93,7 @@ def test_it_writes_what_is_asked_for_and_names_it(run_cli: RunCli, record: Path,
 
 def test_plots_as_png(run_cli: RunCli, record: Path, tmp_path: Path) -> None:
     pytest.importorskip("resvg_py", reason="what draws PNG is not installed")
+    skip_without_a_font()
     done = run_cli("report", record, "--plots", tmp_path / "plots", "--format", "png")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "plots" / "distribution.png").read_bytes().startswith(b"\x89PNG")

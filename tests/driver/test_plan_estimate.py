@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgewright.core.errors import ExitCode
+from edgewright.driver.executions import way_seconds
 from edgewright.driver.plan_estimate import Asked, Minutes, Probe, candidate_minutes, shared_minutes
 from edgewright.driver.plan_report import CompilePlan, TargetPlan
 from edgewright.driver.selection import SECONDS_PER_ARM
@@ -61,4 +62,9 @@ def test_an_output_that_some_target_can_have_is_no_failure() -> None:
 def test_other_ways_to_run_are_in_the_most_and_not_in_the_least() -> None:
     once = 2.0 + SCORING_S + SECONDS_PER_ARM
     asked = Asked(judged=50, trials=4, timed=True, ways=3)
-    assert seconds(candidate_minutes(PROBE, asked, (), tunable=False)) == (once, once + SECONDS_PER_ARM + 4.0)
+    assert seconds(candidate_minutes(PROBE, asked, (), tunable=False)) == (
+        once,
+        once + SECONDS_PER_ARM + way_seconds(3),
+    )
+    assert way_seconds(3) > 3 * 0.5
+    assert way_seconds(0) == 0

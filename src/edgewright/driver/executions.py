@@ -15,10 +15,10 @@ from edgewright.driver.contender import Contender
 if TYPE_CHECKING:
     from edgewright.driver.selection import Selection
 
-_LEADERS = 3
+_LEADERS = 2
 _NEAR = 1.25
 """A leader takes at most so many times what the fastest takes: another way to run seldom makes up for more."""
-_SECONDS = 1.0
+_SECONDS = 0.85
 """For each, beside the leaders themselves: there are many, and few stay near the front."""
 
 

@@ -7,12 +7,14 @@ import pytest
 
 from edgewright.benchmarks.report.plots import Caption, ForestRow, forest, standalone, to_png
 from edgewright.core.errors import UnavailableError
+from tests.conftest import skip_without_a_font
 
 DRAWING = standalone(forest([ForestRow("a", 1.0, (0.9, 1.1))], Caption("k", "Title", "d")))
 
 
 def test_a_png_has_the_drawings_size_times_its_scale() -> None:
     pytest.importorskip("resvg_py", reason="the report extra is not installed")
+    skip_without_a_font()
     one, two = to_png(DRAWING, 1), to_png(DRAWING, 2)
     assert one[:8] == two[:8] == b"\x89PNG\r\n\x1a\n"
     (wide, high), (twice_wide, twice_high) = (struct.unpack(">II", png[16:24]) for png in (one, two))
