@@ -35,6 +35,8 @@ LIMIT_S = 300
 WHOLE = ("README.md",)
 CACHED = ("cache.md",)
 SAID = ".said"
+NOT_OURS = ("PYTHONPATH", "FORCE_COLOR", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+"""What a block must not see of the command that runs the tests, which may be make."""
 MOMENTS = Path(__file__).resolve().parent / "moments"
 
 FENCE = re.compile(
@@ -121,7 +123,7 @@ def agrees(shown: str, real: str) -> bool:
 def run(command: list[str], folder: Path, page: str) -> subprocess.CompletedProcess[str]:
     # A page that runs pytest must not take itself for a worker of the one that runs this.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    env = {name: value for name, value in kept.items() if name not in ("PYTHONPATH", "FORCE_COLOR")}
+    env = {name: value for name, value in kept.items() if name not in NOT_OURS}
     env |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
         "XDG_CACHE_HOME": str(folder / ".cache"),

@@ -60,7 +60,7 @@ def digits() -> list[str | Path]:
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-@pytest.mark.parametrize("case", ["digits", "clothes"])
+@pytest.mark.parametrize("case", ["digits", pytest.param("clothes", marks=pytest.mark.full)])
 def test_a_trained_model_is_built_for_every_gpu_and_keeps_its_accuracy(
     case: str, precision: str, request: pytest.FixtureRequest, run_cli: RunCli, tmp_path: Path
 ) -> None:

@@ -75,6 +75,7 @@ def test_no_pass_lists_readers_by_the_square_of_the_graph(
     assert max(grown.values()) < 7.0, grown  # 4 is in proportion, 16 is the square
 
 
+@pytest.mark.full
 def test_time_does_not_grow_with_the_square(tmp_path: Path) -> None:
     """Two sizes, three processes each, processor time; the square would be an exponent of 2."""
     into = tmp_path / "scale.json"
