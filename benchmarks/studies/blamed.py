@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from common import built, data_of, edgewright, load_cases, write
+from common import built, data_of, edgewright, load_cases, others, write
 from planted_faults import FAULTS
 
 SCHEMA = "edgewright.study-blame/1"
@@ -35,8 +35,7 @@ Json = dict[str, Any]
 def run(names: Sequence[str], into: Path, cases: Path, seeds: int) -> int:
     """Prints a line for each fault and completes the record; 1 where one was not found."""
     load_cases()
-    known = json.loads(into.read_text())["rows"] if into.exists() else []
-    rows: list[Json] = [row for row in known if row["model"] not in names]
+    rows: list[Json] = others(into, names)
     for name in names:
         case = built(name, cases)
         for seed in range(seeds):

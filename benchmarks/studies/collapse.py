@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from common import ROOT, built, load_cases, write
+from common import ROOT, built, load_cases, others, write
 from rescaled import rescale
 
 from edgewright.compiler.intake.onnx_file import read_onnx
@@ -50,8 +49,7 @@ DIGITS = ROOT / "examples" / "digits.py"
 def run(names: list[str], into: Path, cases: Path | None, seeds: int, widest: int) -> int:
     """Prints a line for each model and seed and completes the record; 1 where a limit was missed."""
     load_cases()
-    known = json.loads(into.read_text())["rows"] if into.exists() else []
-    rows: list[dict[str, Any]] = [row for row in known if row["model"] not in names]
+    rows = others(into, names)
     for name in names:
         with TemporaryDirectory(prefix="edgewright-collapse-") as folder:
             case = digits(Path(folder)) if name == "digits" else built(name, cases or Path(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,12 @@ def data_of(case: Any) -> list[str]:
     for shape in (case.shapes or "").split():
         words += ["--shape", shape]
     return words
+
+
+def others(into: Path, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of a record that are of other models than ``names``: those stay."""
+    rows = json.loads(into.read_text(encoding="utf-8"))["rows"] if into.exists() else []
+    return [row for row in rows if row["model"] not in names]
 
 
 def write(into: Path, schema: str, content: Mapping[str, Any], packages: Sequence[str] = PACKAGES) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from common import built, data_of, edgewright, load_cases, write
+from common import built, data_of, edgewright, load_cases, others, write
 
 SCHEMA = "edgewright.study-explain/1"
 RUNTIMES = ("onnxruntime", "openvino")
@@ -31,8 +31,7 @@ Json = dict[str, Any]
 def run(names: Sequence[str], into: Path, cases: Path) -> int:
     """Prints a line for each bundle and completes the record; 1 where one could not be explained."""
     load_cases()
-    known = json.loads(into.read_text())["rows"] if into.exists() else []
-    rows: list[Json] = [row for row in known if row["model"] not in names]
+    rows: list[Json] = others(into, names)
     for name in names:
         case = built(name, cases)
         for runtime in RUNTIMES:

@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from common import built, data_of, edgewright, load_cases, write
+from common import built, data_of, edgewright, load_cases, others, write
 
 SCHEMA = "edgewright.study-repeat/1"
 REPEATS = 7
@@ -44,8 +44,7 @@ Json = dict[str, Any]
 def run(names: Sequence[str], into: Path, cases: Path) -> int:
     """Prints a line for each model and form and completes the record."""
     load_cases()
-    known = json.loads(into.read_text())["rows"] if into.exists() else []
-    rows: list[Json] = [row for row in known if row["model"] not in names]
+    rows: list[Json] = others(into, names)
     for name in names:
         case = built(name, cases)
         for form in ("onnx", "pt2") if case.factory else ("onnx",):

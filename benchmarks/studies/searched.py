@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
-from common import built, data_of, edgewright, load_cases, write
+from common import built, data_of, edgewright, load_cases, others, write
 
 SCHEMA = "edgewright.study-search/1"
 Json = dict[str, Any]
@@ -29,8 +29,7 @@ Json = dict[str, Any]
 def run(names: Sequence[str], into: Path, cases: Path, max_drop: str) -> int:
     """Prints a line for each model and completes the record; 1 where a limit was missed."""
     load_cases()
-    known = json.loads(into.read_text())["rows"] if into.exists() else []
-    rows: list[Json] = [row for row in known if row["model"] not in names]
+    rows: list[Json] = others(into, names)
     for name in names:
         rows.append(row_of(built(name, cases), max_drop))
         print(line(rows[-1]), flush=True)

@@ -154,6 +154,7 @@ def test_the_leader_is_run_on_one_thread_where_that_is_faster() -> None:
     assert (first.trial.choice.scheme, first.trial.choice.execution) == ("fast", {"threads": "1"})
     assert (second.trial.choice.scheme, second.trial.choice.execution) == ("fast", {})
     assert selection.notes[-1] == ("fast", "0.80x of the runtime's own way (search grade)")
+    assert first.trial.drop == 0.0
     titles = [one["candidate"] for one in selection.ledger.to_json()["candidates"]]  # type: ignore[attr-defined]
     assert "int8 (fast, 1 thread)" in titles
 
@@ -169,3 +170,12 @@ def test_only_what_is_near_the_front_is_run_otherwise() -> None:
     selection = FakeSelection({"": 1.0, "fast": 0.5, "slow": 0.52}, {"": 0.0, "fast": 0.0, "slow": 0.0}, alone=0.9)
     run(selection)
     assert {scheme for scheme, verdict in selection.notes if "own way" in verdict} == {"fast"}
+
+
+def test_what_another_way_costs_in_accuracy_is_not_told_before_it_was_judged() -> None:
+    selection = FakeSelection({"": 1.0, "fast": 0.5, "slow": 3.0}, {"": 0.0, "fast": 0.0, "slow": 0.0}, alone=1.2)
+    run(selection)
+    listed = selection.ledger.to_json()["candidates"]
+    (alone,) = [one for one in listed if one["candidate"] == "int8 (fast, 1 thread)"]  # type: ignore[attr-defined]
+    assert alone["drop"] is None
+    assert selection.notes[-1][1].startswith("undone")

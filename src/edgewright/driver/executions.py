@@ -79,13 +79,14 @@ def _leaders(ranked: Sequence[Contender]) -> list[Contender]:
 
 
 def _drafts(leader: Contender) -> list[Contender]:
-    """The leader run in each other way that its backend knows, with the leader's own score."""
+    """The leader run in each other way that its backend knows; what that costs in accuracy nobody has measured yet."""
     lane, trial = leader.lane, leader.trial
     choices = [
         replace(trial.choice, execution=dict(told))
         for told in lane.workshop.backend.executions(lane.target, lane.threads)
     ]
-    return [replace(leader, trial=replace(trial, built=lane.workshop.build(choice)), timed=None) for choice in choices]
+    trials = [replace(trial, built=lane.workshop.build(choice), score=None, drop=None) for choice in choices]
+    return [replace(leader, trial=one, timed=None) for one in trials]
 
 
 def _plain(one: Contender) -> tuple[str, str]:
