@@ -32,7 +32,7 @@ _EXTRAS = {
 
 
 class Verb(Protocol):
-    """What a module of this package offers: ``edgewright NAME`` is the module NAME."""
+    """What a module of this package offers: ``edgewright cmake-dir`` is the module ``cmake_dir``."""
 
     SUMMARY: str
 
@@ -47,7 +47,7 @@ def verbs() -> dict[str, Verb]:
     """All verbs by name: the public modules of this package."""
     folder = importlib.import_module("edgewright.cli").__path__
     names = sorted(info.name for info in pkgutil.iter_modules(folder) if not info.name.startswith("_"))
-    return {name: cast("Verb", importlib.import_module(f"edgewright.cli.{name}")) for name in names}
+    return {name.replace("_", "-"): cast("Verb", importlib.import_module(f"edgewright.cli.{name}")) for name in names}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
