@@ -249,6 +249,16 @@ def append_record(path: Path, record: Record) -> None:
     append_to(path, "records", record.to_json())
 
 
+def begin_document(path: Path) -> None:
+    """Writes a file of no records where there is none yet.
+
+    Raises:
+        CannotWriteError, IOFailureError: as :func:`edgewright.core.files.replacing`.
+    """
+    if not path.exists():
+        write_atomically(path, jsontext.canonical(read_document(path)))
+
+
 def append_to(path: Path, key: str, entry: Mapping[str, object]) -> None:
     """Adds ``entry`` to the list ``key`` of the file of records at ``path``; as :func:`append_record`."""
     with machine_lock("records", "waiting: another edgewright is writing records"):

@@ -248,9 +248,12 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
 def test_a_depfile_names_what_was_read(run_cli: RunCli, conv_net_path: Path, tmp_path: Path) -> None:
     out, rule = tmp_path / "net.ewb", tmp_path / "net.d"
     words = ["compile", conv_net_path, "--target", TARGET, "-o", out, "--depfile", rule]
-    assert run_cli(*words, "--precision", "fp32").returncode == 0
+    times = tmp_path / "times.json"
+    assert run_cli(*words, "--precision", "fp32", "--record", times).returncode == 0
     assert rule.read_text().startswith(f"{out}: ")
     assert str(conv_net_path) in rule.read_text()
+    assert json.loads(times.read_text())["schema"] == "edgewright.records/1"  # there even where nothing was timed
+    assert not out.with_name("net.record.json").exists()
 
 
 FACTORY = """

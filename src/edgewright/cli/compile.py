@@ -105,6 +105,9 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
         "--trace", action="store_true", help="measure the model after every pass as well, into the record (minutes)"
     )
     parser.add_argument("--depfile", type=Path, help="write a Makefile rule that names every file read")
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="write what was timed here (default: OUT.record.json)"
+    )
     parser.add_argument("--trust-pickle", action="store_true", help="allow .pt files, which can run any code")
     parser.add_argument("--allow-nonfinite", action="store_true", help="allow NaN and infinite weights")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
@@ -166,6 +169,7 @@ def request_of(args: argparse.Namespace, out: Path, bar: ProgressLine) -> Compil
         trials=args.trials,
         time_limit_s=args.time_limit,
         depfile=args.depfile,
+        record=args.record,
         trust_pickle=args.trust_pickle,
         allow_nonfinite=args.allow_nonfinite,
         cache=not args.no_cache,

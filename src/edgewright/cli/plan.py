@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> ExitCode:
             "Name the plan with -o plan.json; where the bundle goes is for compile to be told.",
         )
     require_writable(args.out)
-    for option, given in (("--trace", args.trace), ("--depfile", args.depfile is not None)):
+    options = (("--trace", args.trace), ("--depfile", args.depfile), ("--record", args.record))
+    for option, given in options:
         if given:
             _console.say(f"{option} is left out: nothing is compiled")
     found = plan(request_of(args, _NOWHERE, ProgressLine(args.model, eager=False)))

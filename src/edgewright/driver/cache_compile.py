@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from edgewright.benchmarks.record import append_to, read_document, record_path
+from edgewright.benchmarks.record import append_to, begin_document, read_document
 from edgewright.core.bundle.manifest import Accuracy
 from edgewright.core.cache import Hit, Key, NoCache, Part, Store, cache_folder, open_store
 from edgewright.core.errors import EdgewrightError, ExitCode
@@ -21,7 +21,7 @@ from edgewright.driver.cache_inputs import Unknowable, compile_parts, group_part
 from edgewright.driver.cache_steps import explained
 from edgewright.driver.depfile import Depfile
 from edgewright.driver.files_opened import listening
-from edgewright.driver.outputs import Group, output_groups
+from edgewright.driver.outputs import Group, output_groups, record_of
 from edgewright.driver.report import CompileReport, TargetReport
 from edgewright.driver.request import CompileRequest
 
@@ -48,10 +48,14 @@ def compile_cached(request: CompileRequest) -> CompileReport:
             depfile.write()  # every input was read to be looked up, and what is found is written at once
             cache.look()
         if cache is not None and len(cache.given) == len(groups):
-            return CompileReport(cache.model, tuple(cache.given[group.name] for group in groups), cache.notes)
-        from edgewright.driver.compile import compile_model  # slow to import, and all that a hit has no need of
+            report = CompileReport(cache.model, tuple(cache.given[group.name] for group in groups), cache.notes)
+        else:
+            from edgewright.driver.compile import compile_model  # slow to import, and all that a hit has no need of
 
-        return compile_model(request, cache, depfile)
+            report = compile_model(request, cache, depfile)
+        if request.record is not None:
+            begin_document(request.record)  # a build counts on a file that it names, even where nothing was timed
+        return report
 
 
 @dataclass
@@ -93,7 +97,7 @@ class Compiles:
 
     def begin(self, group: Group) -> None:
         """Takes down what the record beside ``group``'s bundle holds before it is compiled."""
-        self._before[group.name] = _counts(group.out)
+        self._before[group.name] = _counts(record_of(self.request, group.out))
 
     def keep(self, group: Group, report: TargetReport, model: str, notes: Sequence[str], beside: Sequence[str]) -> None:
         """Keeps a bundle that met every limit; what missed one is worth another try.
@@ -133,7 +137,7 @@ class Compiles:
 
     def _measured(self, group: Group, report: TargetReport) -> dict[str, Part]:
         """What this compile added to the record."""
-        document, before = read_document(record_path(group.out)), self._before.get(group.name, {})
+        document, before = read_document(record_of(self.request, group.out)), self._before.get(group.name, {})
         found: dict[str, Part] = {}
         for name in _MEASURED:
             listed = cast("list[Mapping[str, object]]", document.get(name, []))
@@ -146,7 +150,7 @@ class Compiles:
             for piece in hit.pieces(_BUNDLE):
                 file.write(piece)
         for name, listed in cast("dict[str, list[dict[str, object]]]", value["measured"]).items():
-            _append_missing(record_path(group.out), name, listed, hit.created)
+            _append_missing(record_of(self.request, group.out), name, listed, hit.created)
         accuracy = cast("dict[str, object] | None", value["accuracy"])
         self.model, notes = str(value["model"]), cast("list[str]", value["job_notes"])
         for note in notes:
@@ -190,9 +194,9 @@ def open_compiles(request: CompileRequest, groups: Sequence[Group]) -> Compiles 
     return Compiles(store, request, groups, parts)
 
 
-def _counts(bundle: Path) -> dict[str, int]:
+def _counts(record: Path) -> dict[str, int]:
     try:
-        document = read_document(record_path(bundle))
+        document = read_document(record)
     except EdgewrightError:
         return {}
     return {name: len(cast("list[object]", document.get(name, []))) for name in _MEASURED}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from edgewright.benchmarks.record import append_record, record_path
+from edgewright.benchmarks.record import append_record
 from edgewright.benchmarks.search_record import append_search
 from edgewright.benchmarks.training_record import StageTimings, append_training
 from edgewright.core.errors import ExitCode
@@ -13,7 +13,7 @@ from edgewright.driver import package
 from edgewright.driver.contender import Contender
 from edgewright.driver.job import Job
 from edgewright.driver.latency import LatencyFinding
-from edgewright.driver.outputs import Group
+from edgewright.driver.outputs import Group, record_of
 from edgewright.driver.report import TargetReport
 
 _WITHOUT = {
@@ -47,6 +47,7 @@ def conclude(job: Job, group: Group, winner: Winner, because: object) -> TargetR
     recipe_digest = job.recipe_digest(target)
     if job.depfile is not None:
         job.depfile.write()
+    record = record_of(job.request, out)
     digest = package.write(
         out,
         job.original,
@@ -59,12 +60,12 @@ def conclude(job: Job, group: Group, winner: Winner, because: object) -> TargetR
     )
     if winner.latency is not None and winner.latency.record is not None:
         subject = replace(winner.latency.record.subject, bundle_sha256=digest)
-        append_record(record_path(out), replace(winner.latency.record, subject=subject))
+        append_record(record, replace(winner.latency.record, subject=subject))
     timed = [StageTimings(one.pass_name, one.timings) for one in built.journal if one.timings]
     if timed:
-        append_training(record_path(out), digest, target.name, timed)
+        append_training(record, digest, target.name, timed)
     if winner.search is not None:
-        append_search(record_path(out), digest, winner.search)
+        append_search(record, digest, winner.search)
     remedy = f"It is in {out}. {_remedy(job, winner)}"
     return TargetReport(
         target=target.name,

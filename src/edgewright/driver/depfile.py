@@ -33,7 +33,8 @@ class Depfile:
         named = files_read(self.request)
         known = {os.path.realpath(one) for one in named}
         work = [] if self.request.work is None else [self.request.work]
-        ignored = [*self.ignored, *work, self.request.depfile, *self.outputs, *_beside(self.outputs)]
+        record = self.request.record or self.request.depfile
+        ignored = [*self.ignored, *work, self.request.depfile, record, *self.outputs, *_beside(self.outputs)]
         others = inputs_among(sorted(self.opened), ignored)
         named += [one for one in others if os.path.realpath(one) not in known]
         write_depfile(self.request.depfile, self.outputs, named)

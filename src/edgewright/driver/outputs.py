@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.core.errors import CannotWriteError, UsageError
+from edgewright.core.files import require_apart
 from edgewright.driver.request import SUFFIX, CompileRequest
 from edgewright.targets.load import load_targets
 from edgewright.targets.schema import Target
@@ -39,11 +40,44 @@ def output_groups(request: CompileRequest, *, create: bool = True) -> list[Group
         raise UsageError(f"target {', '.join(sorted(twice))} is given twice", "Name each target once.")
     if create:
         check_output(request.out, folder=several)
+        _check_beside(request, groups)
     return groups
 
 
-def check_output(out: Path, *, folder: bool) -> None:
+def record_of(request: CompileRequest, bundle: Path) -> Path:
+    """Where what is timed of ``bundle`` is written: where the request says, else beside it."""
+    from edgewright.benchmarks.record import record_path  # as slow to import as all that measures
+
+    return request.record or record_path(bundle)
+
+
+def _check_beside(request: CompileRequest, groups: list[Group]) -> None:
+    """Lets through files beside the bundles that can be written, and that are no others of this compile's.
+
+    Raises:
+        UsageError: one file for two things.
+        CannotWriteError: saying what stands in the way.
+    """
+    if request.record is not None and len(groups) > 1:
+        raise UsageError(
+            f"--record names one file, and there are {len(groups)} targets",
+            "Leave it out, each record lies beside its bundle; or compile for one target at a time.",
+        )
+    for option, path in (("--depfile", request.depfile), ("--record", request.record)):
+        if path is not None:
+            check_output(path, folder=False, option=option)
+    words = (request.model, request.data, request.eval_data, request.train_data)
+    named = [Path(word) for word in words if word is not None and Path(word).is_file()]
+    outputs = {"-o": request.out, "--depfile": request.depfile, "--record": request.record}
+    require_apart(outputs, [*named, request.recipe, request.golden])
+
+
+def check_output(out: Path, *, folder: bool, option: str = "-o") -> None:
     """Lets through an output that can be written.
+
+    Args:
+        folder: it is to be a folder, which is made.
+        option: what named it, for the message.
 
     Raises:
         CannotWriteError: saying what stands in the way.
@@ -56,6 +90,8 @@ def check_output(out: Path, *, folder: bool) -> None:
                 f"cannot use {out} as a folder: {error.strerror}", "Give -o another name."
             ) from error
     elif out.is_dir():
+        if option != "-o":
+            raise CannotWriteError(f"{option} {out} is a folder", "Give a file.")
         raise CannotWriteError(
             f"{out} is a folder; with one target -o names a file", f"Try -o {out / ('model' + SUFFIX)}."
         )

@@ -50,6 +50,8 @@ class CompileRequest:
     time_limit_s: float | None = None
     """Seconds after which no further candidate or trial is begun; what is best until then is proven."""
     depfile: Path | None = None
+    record: Path | None = None
+    """Where what was timed is written; None for beside the bundle."""
     trust_pickle: bool = False
     allow_nonfinite: bool = False
     keep: tuple[str, ...] = ()

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from edgewright.backends import open_isolated
 from edgewright.benchmarks.flips import CLASSIFYING, compare_classes
 from edgewright.benchmarks.harness.machine import this_machine
-from edgewright.benchmarks.record import record_path
 from edgewright.benchmarks.trace import NO_ACCURACIES, NO_TIMES, ClassDelta, Flips, Trace, append_trace
 from edgewright.core.errors import EdgewrightError
 from edgewright.driver.conclude import Winner
 from edgewright.driver.job import Job
+from edgewright.driver.outputs import record_of
 from edgewright.driver.report import TargetReport
 from edgewright.driver.trace_layers import trace_layers
 from edgewright.driver.trace_steps import trace_steps
@@ -32,7 +32,7 @@ def traced(job: Job, winner: Winner, report: TargetReport) -> TargetReport:
         return report
     try:
         trace = make_trace(job, winner, report.digest)
-        path = record_path(report.bundle)
+        path = record_of(job.request, report.bundle)
         append_trace(path, trace)
     except EdgewrightError as error:
         line = f"not traced: {error.problem}"
