@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edgewright.core import workdir
 from edgewright.core.workdir import working_folder
 
 HOLD = """
@@ -54,3 +56,22 @@ def test_the_folder_of_a_killed_process_is_swept_and_a_living_one_is_not(tmp_pat
         with working_folder():
             pass
     assert not folder.exists()
+
+
+def test_a_folder_that_another_process_sweeps_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commands that start together, as in a parallel build."""
+    take, swept = fcntl.flock, []
+
+    def late(lock: int, how: int) -> None:
+        if not how & fcntl.LOCK_NB and not swept:
+            swept.append(True)
+            workdir._sweep(tmp_path)
+        take(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with working_folder() as folder:
+        assert swept
+        (folder / "file").write_text("x")
+    assert list(tmp_path.iterdir()) == []

@@ -22,13 +22,26 @@ def working_folder() -> Iterator[Path]:
     """
     root = Path(tempfile.gettempdir())
     _sweep(root)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
-    lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    folder, lock = _locked_folder(root)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder(root: Path) -> tuple[Path, int]:
+    """A new folder and the lock inside, which is held.
+
+    Between the making of the lock and its taking, another process that starts may take it, hold the folder for one of a
+    killed owner and sweep it: then it is made again.
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
+        lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock).st_nlink:
+            return folder, lock
         os.close(lock)
 
 
