@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, TypedDict, cast
 
 from edgewright.backends._wire import DOORBELL, Json, Slot
+from edgewright.core import offline
 from edgewright.core.errors import EdgewrightError, EngineError
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ class Setup(TypedDict):
 
 def main(setup: Setup) -> None:
     """Serves requests; returns when the parent hangs up."""
+    offline.require_where_wished()
     _bind_to_parent(setup["lifeline"])
     _bound_resources(setup["memory"])
     bell = socket.socket(fileno=setup["bell"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +64,7 @@ def show_outcome(outcome: Outcome) -> None:
     """Prints the verdict and a line per finding."""
     from edgewright.benchmarks.gate.outputs.text import to_text
 
-    _console.result(to_text(outcome.report, lambda text, word: _console.paint(text, COLOURS[word], sys.stdout)))
+    _console.result(to_text(outcome.report, lambda text, word: _console.paint(text, COLOURS[word])))
 
 
 def self_test(path: Path, args: argparse.Namespace) -> Record:
@@ -104,7 +103,7 @@ def self_test_lines(record: Record) -> list[str]:
     name = _console.escape(f"{record.subject.model} {record.target.name} {record.subject.precision}")
     effect = comparison.minimum_detectable_effect
     seen = "none would be found" if effect is None else f"a slowdown of {effect:.1%} would be found 9 times in 10"
-    verdict = _console.paint(comparison.verdict, COLOURS[comparison.verdict], sys.stdout)
+    verdict = _console.paint(comparison.verdict, COLOURS[comparison.verdict])
     return [
         f"self-test: {name} against itself, {comparison.pairs} pairs of fresh processes",
         f"  noise floor: a pair differs by {statistics.stdev(ratios):.2%} (standard deviation)",

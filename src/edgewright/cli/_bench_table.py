@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -24,10 +23,10 @@ _STATUS = {"ok": "", "unsteady": "yellow", "invalid": "red"}
 
 def show(records: Sequence[Record]) -> None:
     """Prints the table on stdout; a dash where there are too few samples for a figure, or it was not measured."""
-    if sys.stdout.isatty():
+    if _console.results().isatty():
         from rich.console import Console
 
-        console = Console(file=sys.stdout)
+        console = Console(file=_console.results())
         console.print(_rich(records, console.width))
     else:
         _console.result("\n".join(_plain(records)))

@@ -10,14 +10,16 @@ import pkgutil
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from types import FrameType
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 import edgewright
-from edgewright.cli import _console
-from edgewright.core.errors import EdgewrightError, ExitCode
+from edgewright.cli import _console, _speech
+from edgewright.core import offline
+from edgewright.core.errors import EdgewrightError, ExitCode, UsageError
 
 _EXTRAS = {
     "onnx": "compile",
@@ -53,41 +55,57 @@ def verbs() -> dict[str, Verb]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (``sys.argv`` by default) and returns its exit code."""
     signal.signal(signal.SIGTERM, _terminated)
-    as_json = False
+    words = list(sys.argv[1:] if argv is None else argv)
+    with _console.speaking(*_speech.chosen(words)):
+        return _finished(words)
+
+
+def _finished(words: Sequence[str]) -> int:
+    """Runs the verb, says how it ended, and returns the exit code."""
+    begun = time.monotonic()
+    _console.event("start", version=edgewright.__version__, words=[_console.escape_lines(word) for word in words])
+    code = _run(words)
+    ended = ExitCode(code).to_json() if code in set(map(int, ExitCode)) else {"exit_code": code}
+    _console.event("end", seconds=round(time.monotonic() - begun, 3), **ended)
+    return code
+
+
+def _run(words: Sequence[str]) -> int:
+    as_json = "--json" in words
     try:
-        args = _parser().parse_args(argv)
-        as_json = getattr(args, "json", False) is True
+        _speech.require_known()
+        args = _parser().parse_args(words)
+        offline.require_where_wished()
         return int(args.run(args))
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(ExitCode.USAGE)
     except EdgewrightError as error:
-        if as_json:
-            _console.result(_error_document(error.problem, error.remedy, error.exit_code))
-        _console.fail(_console.escape_lines(error.problem), _console.escape_lines(error.remedy))
-        return int(error.exit_code)
+        return _failed(error.problem, error.remedy, error.exit_code, as_json=as_json)
     except (KeyboardInterrupt, _TerminatedError) as stop:
         word, code = ("interrupted", ExitCode.INTERRUPTED)
         if isinstance(stop, _TerminatedError):
             word, code = ("terminated", ExitCode.TERMINATED)
         remedy = "What was finished before is whole, the rest is not there; run the command again."
-        if as_json:
-            _console.result(_error_document(word, remedy, code))
-        _console.fail(word, remedy)
-        return int(code)
+        return _failed(word, remedy, code, as_json=as_json)
     except BrokenPipeError:
         # The reader of our output left (`edgewright targets | head`): no fault, and stdout must not be flushed again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _console.results().fileno())
         return int(ExitCode.OK)
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
-            _report_bug(error)
-            return int(ExitCode.BUG)
-        _console.fail(f"this needs {error.name}, which is not installed", f'Type: pip install "edgewright[{extra}]"')
-        return int(ExitCode.UNAVAILABLE)
+            return _bug(error, as_json=as_json)
+        problem = f"this needs {error.name}, which is not installed"
+        return _failed(problem, f'Type: pip install "edgewright[{extra}]"', ExitCode.UNAVAILABLE, as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug becomes exit 70, its trace a file
-        _report_bug(error)
-        return int(ExitCode.BUG)
+        return _bug(error, as_json=as_json)
+
+
+def _failed(problem: str, remedy: str, code: ExitCode, *, as_json: bool) -> int:
+    if as_json:
+        _console.result(_error_document(problem, remedy, code))
+    _console.fail(_console.escape_lines(problem), _console.escape_lines(remedy), code)
+    return int(code)
 
 
 def _error_document(problem: str, remedy: str, code: ExitCode) -> str:
@@ -104,8 +122,25 @@ def _terminated(_signal: int, _frame: FrameType | None) -> None:
     raise _TerminatedError
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong words are a mistake like any other: one message, and the next thing to do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises what argparse would print below the whole usage.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(message, f"{self.prog} --help shows what there is.")
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        """Help and version are results, whatever Python calls stdout meanwhile."""
+        del file
+        _console.result(message.removesuffix("\n"))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="edgewright",
         description="Compile a trained model to the fastest artifact that is proven, on data, to keep its accuracy.",
     )
@@ -114,12 +149,13 @@ def _parser() -> argparse.ArgumentParser:
     for name, verb in verbs().items():
         child = commands.add_parser(name, help=verb.SUMMARY, description=verb.SUMMARY)
         verb.add_arguments(child)
+        _speech.add_arguments(child)
         child.set_defaults(run=verb.run)
     return parser
 
 
-def _report_bug(error: Exception) -> None:
+def _bug(error: Exception, *, as_json: bool) -> int:
     with tempfile.NamedTemporaryFile("w", prefix="edgewright-bug-", suffix=".txt", delete=False) as file:
         traceback.print_exception(error, file=file)
-    text = _console.escape(f"{type(error).__name__}: {error}")
-    _console.fail(f"this is a bug in edgewright: {text}", f"The full trace is in {file.name}; please send it to us.")
+    problem = f"this is a bug in edgewright: {_console.escape(f'{type(error).__name__}: {error}')}"
+    return _failed(problem, f"The full trace is in {file.name}; please send it to us.", ExitCode.BUG, as_json=as_json)

@@ -24,6 +24,7 @@ class ProgressLine:
         self._name, self._eager = _console.escape(name), eager
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._told = ("", -1)
 
     def __enter__(self) -> Self:
         if self._eager:
@@ -31,7 +32,7 @@ class ProgressLine:
         return self
 
     def _start(self) -> None:
-        if self._bar is None and sys.stderr.isatty():
+        if self._bar is None and sys.stderr.isatty() and _console.heard("info"):
             self._bar = _bar()
             self._task = self._bar.add_task(self._name, total=1.0, what="")
             self._bar.start()
@@ -44,9 +45,22 @@ class ProgressLine:
 
     def show(self, what: str, share: float) -> None:
         """Says what is being done, and which share of everything is behind."""
+        if _console.in_events() or _console.heard("debug"):
+            self._tell(what, share)
         self._start()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=share, what=_console.escape(what))
+
+    def _tell(self, what: str, share: float) -> None:
+        """What a bar would show, to programs and to those who want to read everything; each whole per cent once."""
+        step = (what, int(share * 100))
+        if step == self._told:
+            return
+        self._told = step
+        if _console.in_events():
+            _console.event("progress", subject=self._name, what=_console.escape(what), share=round(share, 4))
+        else:
+            _console.say(f"{share:4.0%} {_console.escape(what)}", "debug")
 
     def say(self, line: str) -> None:
         """A line of talk that stays, led by the name."""
@@ -56,7 +70,7 @@ class ProgressLine:
         """A line that stays, as it is: escaped already."""
         if self._bar is None:
             _console.say(text)
-        else:
+        elif _console.heard("info"):
             self._bar.console.print(text, markup=False, highlight=False)
 
 

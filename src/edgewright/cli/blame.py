@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,7 +156,7 @@ def _signed(number: float | None) -> str:
 
 
 def _bold(text: str) -> str:
-    return _console.paint(text, "1", sys.stdout)
+    return _console.paint(text, "1")
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -62,9 +62,9 @@ def run(args: argparse.Namespace) -> ExitCode:
     _console.result(f"edgewright {edgewright.__version__}, Python {sys.version.split()[0]}")
     colours = {"ok": "32", "missing": "33", "old": "33", "note": "33"}
     for area in dict.fromkeys(item.area for item in items):
-        _console.result(f"\n{_console.paint(area, '1', sys.stdout)}")
+        _console.result(f"\n{_console.paint(area, '1')}")
         for item in (item for item in items if item.area == area):
-            state = _console.paint(f"{item.state:<8}", colours[item.state], sys.stdout)
+            state = _console.paint(f"{item.state:<8}", colours[item.state])
             _console.result(f"  {state} {item.name:<14} {_console.escape_lines(item.text)}")
             if item.remedy:
                 _console.result(f"{'':<26}{_console.escape_lines(item.remedy)}")

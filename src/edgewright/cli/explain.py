@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +68,7 @@ def _lines(found: Explanation, top: int) -> Iterator[str]:
     ):
         if lines:
             yield ""
-            yield _console.paint(f"{title}:", "1", sys.stdout)
+            yield _console.paint(f"{title}:", "1")
             yield from (f"  {line}" for line in lines)
 
 
@@ -107,7 +106,7 @@ def _table(found: Explanation, top: int) -> Iterator[str]:
     for index, row in enumerate(rows):
         aligned = [text.ljust(widths[at]) if at < _WORDS else text.rjust(widths[at]) for at, text in enumerate(row)]
         line = "  ".join(aligned).rstrip()
-        yield line if index else _console.paint(line, "1", sys.stdout)
+        yield line if index else _console.paint(line, "1")
         if index and (behind := _behind(shown[index - 1])):
             yield f"  = {behind}"
     left = [one for one in found.layers if one not in shown]

@@ -243,7 +243,7 @@ def _write(report: GateReport, args: argparse.Namespace) -> None:
     if args.json:
         _console.result(pretty(report.to_json()).decode().rstrip("\n"))
         return
-    text = to_text(report, lambda words, which: _console.paint(words, _COLOURS[which], sys.stdout))
+    text = to_text(report, lambda words, which: _console.paint(words, _COLOURS[which]))
     _console.result(defused(text) if args.github else text)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -219,7 +218,7 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
     lines = []
     for name, text in rows:
         if text:
-            lines.append(f"{_console.paint(f'{name:<11}', '1', sys.stdout)} {_console.escape_lines(_one_line(text))}")
+            lines.append(f"{_console.paint(f'{name:<11}', '1')} {_console.escape_lines(_one_line(text))}")
     return "\n".join(lines)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING
 
 from edgewright.cli import _console
@@ -73,7 +72,7 @@ def _gpus(devices: list[Target]) -> str:
         rows.append((device.sm, f"{device.name}, {device.memory_bytes / 2**30:.1f} GiB: {words}"))
     rows += [("here", f"{item.title}: {item.name}") for item in devices if item.compute_capability is None]
     shown = [f"  {name:<15} {_wrapped(text)}" for name, text in rows]
-    return "\n".join([_console.paint("GPUs", "1", sys.stdout), *shown])
+    return "\n".join([_console.paint("GPUs", "1"), *shown])
 
 
 def _standing(target: Target) -> dict[str, object]:
@@ -88,7 +87,7 @@ def _list(targets: list[Target]) -> None:
     width = max(len(target.name) for target in targets)
     for target in targets:
         mark = "here" if is_present(target) is None else "    "
-        mark = _console.paint(mark, "32", sys.stdout)
+        mark = _console.paint(mark, "32")
         asked = "" if target.competes else " (only when named)"
         _console.result(f"{target.name:<{width}}  {mark}  {_console.escape(target.title)}{asked}")
 
@@ -117,7 +116,7 @@ def _text(target: Target) -> str:
         *(("source", f"{name}: {text}") for name, text in sorted(target.sources.items())),
     ]
     shown = [f"  {_console.escape(name):<15} {_wrapped(text)}" for name, text in rows if text]
-    return "\n".join([_console.paint(_console.escape(target.name), "1", sys.stdout), *shown])
+    return "\n".join([_console.paint(_console.escape(target.name), "1"), *shown])
 
 
 def _precision(target: Target, word: str) -> str:

@@ -27,7 +27,10 @@ _VARIABLES = (
     *("LD_PRELOAD", "LD_LIBRARY_PATH", "GLIBC_TUNABLES", "MALLOC_", "SOURCE_DATE_EPOCH", "CUDA_", "NVIDIA_", "TORCH"),
     *("PYTHONPATH", "PYTHONHASHSEED", "CXX", "EDGEWRIGHT_"),
 )
-_TELLING_NOTHING = ("EDGEWRIGHT_CACHE_", "EDGEWRIGHT_MODELS", "ORT_DISABLE_TELEMETRY")
+_TELLING_NOTHING = (
+    *("EDGEWRIGHT_CACHE_", "EDGEWRIGHT_KEY", "EDGEWRIGHT_LOG_", "EDGEWRIGHT_MODELS", "EDGEWRIGHT_OFFLINE"),
+    *("EDGEWRIGHT_REQUIRE_KEY", "ORT_DISABLE_TELEMETRY"),
+)
 _NOT_INSTALLED = frozenset({"cases", "chain", "micro", "peers", "records", "results", "studies"})
 _GROUPS = ("edgewright.passes", "edgewright.backends", "edgewright.metrics", "edgewright.targets")
 _MACHINE_ID = Path("/etc/machine-id")
