@@ -42,7 +42,7 @@ def print_plan(found: CompilePlan, *, as_json: bool) -> None:
         for line in _target(target):
             _console.result(_console.escape_lines(line))
         if target.problem:
-            _console.fail(_console.escape_lines(target.problem), _console.escape_lines(target.remedy))
+            _console.fail(_console.escape_lines(target.problem), _console.escape_lines(target.remedy), target.exit_code)
     _console.result(f"altogether: {_about(found.minutes)} ({found.basis})")
 
 

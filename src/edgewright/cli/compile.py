@@ -131,7 +131,7 @@ def run(args: argparse.Namespace) -> ExitCode:
         _show(report)
     for one in report.targets:
         if one.problem:
-            _console.fail(_console.escape_lines(one.problem), _console.escape_lines(one.remedy))
+            _console.fail(_console.escape_lines(one.problem), _console.escape_lines(one.remedy), one.exit_code)
     return report.exit_code
 
 

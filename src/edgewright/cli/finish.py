@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> ExitCode:
     else:
         _show(report)
     if report.problem:
-        _console.fail(_console.escape_lines(report.problem), _console.escape_lines(report.remedy))
+        _console.fail(_console.escape_lines(report.problem), _console.escape_lines(report.remedy), report.exit_code)
     return report.exit_code
 
 
