@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgewright.core.errors import BadInputError
 
-Array: TypeAlias = npt.NDArray[np.generic]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array: TypeAlias = npt.NDArray[np.generic]
+else:
+    Array = Any  # a manifest is read where there is no numpy
 Feeds: TypeAlias = Mapping[str, Array]
 """One inference's inputs by name."""
 Outputs: TypeAlias = dict[str, Array]

@@ -2,6 +2,7 @@
 
 Arrays are named by numbers (``0002/000`` is sample 2, first tensor in the manifest's order), because tensor names are
 foreign text. Element types that numpy lacks (bfloat16, float8) are kept as unsigned integers of the same width.
+numpy is imported inside the functions: a bundle is opened, and its engine taken out, where there is none.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
-
-import numpy as np
-from numpy.lib import format as npy
 
 from edgewright.core.bundle.archive import REMEDY, add_member, open_archive
 from edgewright.core.errors import BadInputError
@@ -80,6 +78,9 @@ def _key(number: int, place: int) -> str:
 
 
 def _npy_bytes(array: Array) -> bytes:
+    import numpy as np
+    from numpy.lib import format as npy
+
     plain = np.ascontiguousarray(array).reshape(array.shape)
     if plain.dtype.kind == "O":
         plain = plain.astype(np.str_)
@@ -110,6 +111,8 @@ def _parse(data: bytes) -> Array:
     numpy's own reader evaluates the header as Python, allocates before it looks, and warns; so the one form that is
     written here is read by a pattern.
     """
+    import numpy as np
+
     header_bytes = int.from_bytes(data[8:10], "little")
     if data[:8] != b"\x93NUMPY\1\0" or len(data) < 10 + header_bytes:
         raise ValueError("not version 1.0 of the npy format")
@@ -130,6 +133,7 @@ def _typed(array: Array, spec: TensorSpec, what: str) -> Array:
         return array
     try:
         import ml_dtypes
+        import numpy as np
 
         dtype = np.dtype(getattr(ml_dtypes, spec.dtype))
     except (ImportError, AttributeError, TypeError) as error:

@@ -29,7 +29,7 @@ _MODES = ("RGB", "L")
 
 
 @dataclass(frozen=True)
-class _Files:
+class SampleFiles:
     """The samples' files in order, and the class folders' names when they are sorted into such."""
 
     paths: tuple[Path, ...]
@@ -50,7 +50,7 @@ def open_folder(path: Path, specs: tuple[TensorSpec, ...], preprocessing: Mappin
         raise BadInputError(
             f"{path.name} is a folder, and the model has {len(specs)} inputs", "Give an .npz file or a factory for it."
         )
-    files = _list(path)
+    files = list_samples(path)
     images = files.paths[0].suffix.lower() in IMAGE_SUFFIXES
     notes = []
     if images and specs[0].name not in preprocessing and specs[0].dtype != "uint8":
@@ -65,7 +65,7 @@ class FolderDataSet(DataSet):
     """Files read one at a time."""
 
     def __init__(
-        self, path: Path, files: _Files, spec: TensorSpec, preprocessing: Preprocessing, notes: tuple[str, ...]
+        self, path: Path, files: SampleFiles, spec: TensorSpec, preprocessing: Preprocessing, notes: tuple[str, ...]
     ) -> None:
         self.name, self.labelled = path.name or path.resolve().name, bool(files.classes)
         self._root, self._files, self._spec, self._preprocessing = path, files, spec, preprocessing
@@ -95,9 +95,9 @@ class FolderDataSet(DataSet):
         path = self._files.paths[index]
         where = str(path.relative_to(self._root))
         if path.suffix.lower() == ".npy":
-            feed = _read_npy(path, where, self._spec)
+            feed = read_npy(path, where, self._spec)
         else:
-            feed = _read_image(path, where, self._spec, self._preprocessing)
+            feed = read_image(path, where, self._spec, self._preprocessing)
         label = np.array(self.classes.index(path.parent.name)) if self.classes else None
         return Sample({self._spec.name: feed}, label)
 
@@ -112,7 +112,12 @@ class FolderDataSet(DataSet):
         return self._fingerprints
 
 
-def _list(path: Path) -> _Files:
+def list_samples(path: Path) -> SampleFiles:
+    """The samples of a folder, by name.
+
+    Raises:
+        BadInputError: there are none, or of several kinds.
+    """
     entries = sorted(item for item in path.iterdir() if not item.name.startswith("."))
     folders = [item for item in entries if item.is_dir()]
     if folders:
@@ -129,14 +134,19 @@ def _list(path: Path) -> _Files:
         raise BadInputError(f"{path.name} holds no image and no .npy file", "Give a folder with one file per sample.")
     if len({item.suffix.lower() == ".npy" for item in paths}) > 1:
         raise BadInputError(f"{path.name} mixes images and .npy files", "Keep one kind in a folder.")
-    return _Files(paths, tuple(folder.name for folder in folders), skipped)
+    return SampleFiles(paths, tuple(folder.name for folder in folders), skipped)
 
 
 def _is_sample(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES | {".npy"}
 
 
-def _read_npy(path: Path, where: str, spec: TensorSpec) -> Array:
+def read_npy(path: Path, where: str, spec: TensorSpec) -> Array:
+    """One feed, or one sample that lacks the batch axis, from a ``.npy`` file.
+
+    Raises:
+        BadInputError: it is broken, or does not fit; ``where`` is how the message calls it.
+    """
     with path.open("rb") as file:
         shape, _, dtype, offset = read_header(file, where)
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
@@ -152,7 +162,13 @@ def _read_npy(path: Path, where: str, spec: TensorSpec) -> Array:
     return array
 
 
-def _read_image(path: Path, where: str, spec: TensorSpec, preprocessing: Preprocessing) -> Array:
+def read_image(path: Path, where: str, spec: TensorSpec, preprocessing: Preprocessing) -> Array:
+    """One feed from an image file.
+
+    Raises:
+        BadInputError: it is broken, too large, or cannot become this input; ``where`` is how the message calls it.
+        UnavailableError: Pillow is not installed.
+    """
     try:
         import PIL.Image
     except ImportError as error:

@@ -43,15 +43,15 @@ def open_npz(path: Path, specs: tuple[TensorSpec, ...]) -> StoredDataSet:
         BadInputError: naming the file, the array and the rule.
     """
     name = path.name
-    arrays = _members(path)
+    arrays = members(path)
     by_name = {spec.name: spec for spec in specs}
     extra = {key: arrays.pop(key) for key in (LABELS, GROUPS) if key in arrays and key not in by_name}
-    _check_names(name, arrays, by_name)
+    check_names(name, arrays, by_name)
     cuts = {}
     for key, spec in by_name.items():
         array = arrays[key]
         where = f"{name}: array '{key}'"
-        if problem := _dtype_problem(spec, array):
+        if problem := dtype_problem(spec, array):
             raise BadInputError(f"{where} {problem}", f"Save it with .astype('{spec.dtype}').")
         cut = cut_for(spec, array.shape)
         if cut is None:
@@ -92,7 +92,12 @@ def _groups(name: str, array: Rows | None, count: int, rows: int) -> list[str] |
     return [str(group) for group in array[: array.shape[0]][:: array.shape[0] // count].tolist()]
 
 
-def _check_names(name: str, arrays: Mapping[str, Rows], by_name: Mapping[str, TensorSpec]) -> None:
+def check_names(name: str, arrays: Mapping[str, Rows], by_name: Mapping[str, TensorSpec]) -> None:
+    """Lets through arrays that are the model's inputs, each once.
+
+    Raises:
+        BadInputError: naming those that are missing, and those that are no inputs.
+    """
     missing = [key for key in by_name if key not in arrays]
     unknown = [key for key in arrays if key not in by_name]
     if not missing and not unknown:
@@ -105,14 +110,15 @@ def _check_names(name: str, arrays: Mapping[str, Rows], by_name: Mapping[str, Te
     raise BadInputError(f"{name}: {'; '.join(problems)}", f"Name the arrays after the inputs: {takes}.")
 
 
-def _dtype_problem(spec: TensorSpec, array: Rows) -> str | None:
+def dtype_problem(spec: TensorSpec, array: Rows) -> str | None:
+    """Says that the elements of ``array`` are not what the input takes, or None when they are."""
     if spec.dtype == "string":
         return None if array.dtype.kind in "SU" else f"is {array.dtype.name}; the model takes text"
     return None if array.dtype.name == spec.dtype else f"is {array.dtype.name}; the model takes {spec.dtype}"
 
 
-def _members(path: Path) -> dict[str, Rows]:
-    """Every array of the file; the large ones stay there.
+def members(path: Path) -> dict[str, Rows]:
+    """Every array of the file by name; the large ones stay there.
 
     Raises:
         UsageError: no such file.
@@ -163,14 +169,17 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Rows
             while member.read(_CHUNK_BYTES):  # to the end, where zipfile compares the checksum
                 pass
             with path.open("rb") as file:
-                return _rows(file, _data_offset(path, info) + offset, shape, dtype, fortran=fortran)
+                return rows_of(file, _data_offset(path, info) + offset, shape, dtype, fortran=fortran)
         with _unnamed_file(size, where) as unpacked:
             shutil.copyfileobj(member, unpacked, _CHUNK_BYTES)
             unpacked.flush()
-            return _rows(unpacked, 0, shape, dtype, fortran=fortran)
+            return rows_of(unpacked, 0, shape, dtype, fortran=fortran)
 
 
-def _rows(file: IO[bytes], offset: int, shape: tuple[int, ...], dtype: np.dtype[np.generic], *, fortran: bool) -> Rows:
+def rows_of(
+    file: IO[bytes], offset: int, shape: tuple[int, ...], dtype: np.dtype[np.generic], *, fortran: bool
+) -> Rows:
+    """The array at an offset of a file, which stays there."""
     if not fortran:
         return FileRows(file, offset, shape, dtype)
     # Its rows are scattered over the file, which only a mapping can gather.
