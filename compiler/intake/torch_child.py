@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from edgewright.compiler.intake.torch_request import ExportRequest
 from edgewright.core import errors
 from edgewright.core.errors import EngineError, UnavailableError
+from edgewright.core.files_opened import heard_elsewhere, is_listened
 
 DEADLINE_S = 3600.0
 """Longer than any export should take; a factory that waits for something must not hang a build for ever."""
@@ -26,6 +27,7 @@ def export_in_child(request: ExportRequest, out: Path, *, deadline_s: float = DE
         EngineError: the child crashed or passed its deadline.
     """
     _check_torch()
+    request = replace(request, listen=is_listened())
     with tempfile.TemporaryDirectory(prefix="export-", dir=out.parent) as folder:
         question, answer, talk = (Path(folder, name) for name in ("request.json", "answer.json", "talk.txt"))
         question.write_text(json.dumps(asdict(request)))
@@ -46,6 +48,7 @@ def export_in_child(request: ExportRequest, out: Path, *, deadline_s: float = DE
         if not answer.exists():
             raise _crashed(request, done.returncode, talk)
         found = json.loads(answer.read_text())
+    heard_elsewhere(found["opened"])
     if found["error"] is not None:
         kind, problem, remedy = found["error"]
         raise getattr(errors, kind)(problem, remedy)

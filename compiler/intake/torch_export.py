@@ -29,7 +29,9 @@ from edgewright.compiler.intake.torch_answers import SUFFIX, save_answers
 from edgewright.compiler.intake.torch_examples import batch_inputs, example_inputs
 from edgewright.compiler.intake.torch_files import first_lines, load_exported, load_pickle
 from edgewright.compiler.intake.torch_request import OPSET, ExportAnswer, ExportRequest
+from edgewright.core import offline
 from edgewright.core.errors import EdgewrightError, UnavailableError, UsageError
+from edgewright.core.files_opened import inputs_among, listening
 from edgewright.core.model import OnnxModel, TorchModel
 from edgewright.core.user_code import blaming_user, load_function, user_frames
 
@@ -232,16 +234,19 @@ def main(request_file: str, out: str, answer_file: str) -> None:
     """The child's program: does what the request says and writes the answer."""
     os.dup2(2, 1)  # torch and the user's code print; stdout belongs to the parent's results
     end_with_parent()
+    offline.require_where_wished()
     warnings.simplefilter("ignore")
     logging.getLogger("torch").setLevel(logging.CRITICAL)
     request = ExportRequest(**json.loads(Path(request_file).read_text()))
     answer = ExportAnswer()
-    try:
-        model = load_torch(request)
-        kept = None if request.program is None else Path(request.program)
-        answer.notes = export(model, Path(out), shapes=request.shapes, opset=request.opset, keep_program=kept)
-    except EdgewrightError as error:
-        answer.error = (type(error).__name__, error.problem, error.remedy)
+    with listening() if request.listen else contextlib.nullcontext(set[str]()) as opened:
+        try:
+            model = load_torch(request)
+            kept = None if request.program is None else Path(request.program)
+            answer.notes = export(model, Path(out), shapes=request.shapes, opset=request.opset, keep_program=kept)
+        except EdgewrightError as error:
+            answer.error = (type(error).__name__, error.problem, error.remedy)
+    answer.opened = [str(one) for one in inputs_among(sorted(opened), [Path(request_file).parent.parent])]
     Path(answer_file).write_text(json.dumps(asdict(answer)))
 
 

@@ -22,6 +22,8 @@ class ExportRequest:
     trust_pickle: bool = False
     program: str | None = None
     """Where to write the exported program (``.pt2``) too, for runtimes that take the torch form."""
+    listen: bool = False
+    """Tell which files were opened for it."""
 
 
 @dataclass
@@ -30,3 +32,5 @@ class ExportAnswer:
 
     notes: list[str] = field(default_factory=list)
     error: tuple[str, str, str] | None = None
+    opened: list[str] = field(default_factory=list)
+    """Absolute paths of the files that somebody may edit, where the request asks for them."""

@@ -27,6 +27,7 @@ from edgewright.compiler.site import Absent, Goal
 from edgewright.compiler.torch_stage.arrays import Arrays, read_arrays
 from edgewright.compiler.torch_stage.context import StageContext, StoppedError
 from edgewright.compiler.torch_stage.request import STAGES, StageRequest, StageResult
+from edgewright.core import offline
 from edgewright.core.errors import EdgewrightError, UsageError
 from edgewright.core.model import OnnxModel, TorchModel
 from edgewright.core.tensors import Outputs, TensorSpec
@@ -213,6 +214,7 @@ def main(request_file: str, out_fd: str, back_fd: str) -> int:
 
     os.dup2(2, 1)
     end_with_parent()
+    offline.require_where_wished()
     _keep_memory()
     stop = _Stop()
     stop.listen()

@@ -17,10 +17,10 @@ from edgewright.core.bundle.manifest import Accuracy
 from edgewright.core.cache import Hit, Key, NoCache, Part, Store, cache_folder, open_store
 from edgewright.core.errors import EdgewrightError, ExitCode
 from edgewright.core.files import replacing
+from edgewright.core.files_opened import listening
 from edgewright.driver.cache_inputs import Unknowable, compile_parts, group_parts, keep_beside
 from edgewright.driver.cache_steps import explained
 from edgewright.driver.depfile import Depfile
-from edgewright.driver.files_opened import listening
 from edgewright.driver.outputs import Group, output_groups, record_of
 from edgewright.driver.report import CompileReport, TargetReport
 from edgewright.driver.request import CompileRequest

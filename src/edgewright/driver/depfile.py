@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgewright.core.files import write_atomically
-from edgewright.driver.files_opened import inputs_among
+from edgewright.core.files_opened import inputs_among
 from edgewright.driver.request import CompileRequest
 
 

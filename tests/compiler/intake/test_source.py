@@ -12,6 +12,7 @@ from edgewright.compiler.intake.content import Content
 from edgewright.compiler.intake.shapes import Bound
 from edgewright.compiler.intake.source import load_model, parse_model
 from edgewright.core.errors import BadInputError, EngineError, UnavailableError, UsageError
+from edgewright.core.files_opened import inputs_among, listening
 
 FACTORIES = """
 import os, torch
@@ -32,6 +33,15 @@ def net():
 
 def bare():
     return Net()
+
+def weighed():
+    from pathlib import Path
+    scale = float((Path(__file__).parent / "scale.txt").read_text())
+    return Net(), (torch.full((1, 3, 8, 8), scale), torch.ones(1, 1))
+
+def reaches():
+    import socket
+    socket.create_connection(("example.invalid", 443))
 
 def raises():
     helper()
@@ -131,6 +141,24 @@ def test_a_factory_gives_the_same_bytes_again(factories: str, tmp_path: Path) ->
         load_model(f"{factories}:net", workdir=tmp_path)  # its weights are random, from the seed that is set for it
         written.append((tmp_path / "exported.onnx").read_bytes())
     assert written[0] == written[1]
+
+
+def test_what_a_factory_opens_in_its_process_is_heard_in_ours(factories: str, tmp_path: Path) -> None:
+    (tmp_path / "scale.txt").write_text("0.5")
+    work = tmp_path / "edgewright-work"
+    work.mkdir()
+    with listening() as names:
+        load_model(f"{factories}:weighed", workdir=work)
+    heard = {path.name for path in inputs_among(names, [work])}
+    assert heard == {"scale.txt", Path(factories).name}
+
+
+def test_a_factory_is_kept_offline_in_its_process(
+    factories: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEWRIGHT_OFFLINE", "1")
+    with pytest.raises(UsageError, match=r"example\.invalid over the network"):
+        load_model(f"{factories}:reaches", workdir=tmp_path)
 
 
 def test_a_factory_that_raises_shows_the_users_frames_alone(factories: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgewright.driver.files_opened import inputs_among, listening
+from edgewright.core.files_opened import inputs_among, listening
 
 
 def test_reading_is_heard_and_writing_is_not(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Every file that this process opens for reading, heard from Python's audit events: what a build must watch.
 
 https://docs.python.org/3/library/audit_events.html. What native code opens by itself raises no event; the engines do
-that in child processes, on copies of ours.
+that in child processes, on copies of ours. A child that runs a user's code listens for itself and tells what it heard.
 """
 
 from __future__ import annotations
@@ -54,6 +54,21 @@ def listening() -> Iterator[set[str]]:
         yield names
     finally:
         _listening[:] = [one for one in _listening if one is not names]
+
+
+def is_listened() -> bool:
+    """Whether anybody collects names now, so that a child should do so too."""
+    return bool(_listening)
+
+
+def heard_elsewhere(names: Iterable[str]) -> None:
+    """Takes over what a child process has opened for this one.
+
+    Args:
+        names: absolute paths.
+    """
+    for listener in _listening:
+        listener.update(names)
 
 
 def inputs_among(names: Iterable[str], ignored: Iterable[Path] = ()) -> list[Path]:
