@@ -30,7 +30,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 LEFT_TO_CI = {"make demo": "demo", "make test": "test"}
-RUN, READ = ("console", "python", "toml", "make", "prepare"), ("json", "text", "mermaid")
+USED_BY = {"make": "$ make", "ninja": "$ ninja", "cmake": "$ cmake", "toml": None, "c": None, "yaml": None}
+"""Kinds of blocks that become files, and what must use each later on; None is anything that names the file."""
+RUN, READ = ("console", "python", *USED_BY, "prepare"), ("json", "text", "mermaid")
 LIMIT_S = 300
 WHOLE = ("README.md",)
 CACHED = ("cache.md",)
@@ -200,10 +202,11 @@ def test_every_block_does_what_the_page_says(page: Path, tmp_path: Path, opening
             assert block.excuse, f"{where}: not-run needs its reason: not-run: REASON"
         elif block.kind == "console":
             check_console(block, tmp_path, page.name, openings)
-        elif block.kind in ("toml", "make"):
+        elif block.kind in USED_BY:
             assert block.file, f"{where}: a {block.kind} block needs file=NAME, so that it is used"
-            user = "$ make" if block.kind == "make" else block.file
+            user = USED_BY[block.kind] or block.file
             assert any(user in later.text for later in found[index + 1 :]), f"{where}: nothing uses {block.file}"
+            (tmp_path / block.file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / block.file).write_text(block.text, "utf-8")
         else:
             check_python(block, tmp_path, page.name)
