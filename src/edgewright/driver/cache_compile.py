@@ -14,10 +14,11 @@ from typing import cast
 
 from edgewright.benchmarks.record import append_to, begin_document, read_document
 from edgewright.core.bundle.manifest import Accuracy
-from edgewright.core.cache import Hit, Key, NoCache, Part, Store, cache_folder, open_store
+from edgewright.core.cache import Flights, Hit, Key, NoCache, Part, Store, cache_folder, open_store
 from edgewright.core.errors import EdgewrightError, ExitCode
 from edgewright.core.files import replacing
 from edgewright.core.files_opened import listening
+from edgewright.driver.cache_flight import flight_key, take_or_own
 from edgewright.driver.cache_inputs import Unknowable, compile_parts, group_parts, keep_beside
 from edgewright.driver.cache_steps import explained
 from edgewright.driver.depfile import Depfile
@@ -44,15 +45,17 @@ def compile_cached(request: CompileRequest) -> CompileReport:
         place = cache_folder()
         ignored = [place] if isinstance(place, Path) else []
         depfile = Depfile(request, [group.out for group in groups], opened, ignored)
-        if cache is not None:
-            depfile.write()  # every input was read to be looked up, and what is found is written at once
-            cache.look()
-        if cache is not None and len(cache.given) == len(groups):
-            report = CompileReport(cache.model, tuple(cache.given[group.name] for group in groups), cache.notes)
-        else:
-            from edgewright.driver.compile import compile_model  # slow to import, and all that a hit has no need of
+        with contextlib.nullcontext() if cache is None else cache.flights:
+            if cache is not None:
+                depfile.write()  # every input was read to be looked up, and what is found is written at once
+                cache.look()
+                take_or_own(cache, depfile)
+            if cache is not None and not cache.missing:
+                report = CompileReport(cache.model, tuple(cache.given[group.name] for group in groups), cache.notes)
+            else:
+                from edgewright.driver.compile import compile_model  # slow to import, and all that a hit has no need of
 
-            report = compile_model(request, cache, depfile)
+                report = compile_model(request, cache, depfile)
         if request.record is not None:
             begin_document(request.record)  # a build counts on a file that it names, even where nothing was timed
         return report
@@ -72,39 +75,63 @@ class Compiles:
     notes: tuple[str, ...] = ()
     _before: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
-    def look(self, *, write: bool = True) -> dict[str, str]:
-        """Writes every bundle that is kept, and says why the others are not.
+    def __post_init__(self) -> None:
+        self.flights = Flights(self.store)
+
+    @property
+    def missing(self) -> list[Group]:
+        """The targets whose bundles did not come from the cache."""
+        return [group for group in self.groups if group.name not in self.given]
+
+    def look(self, *, write: bool = True, again: bool = False) -> dict[str, str]:
+        """Writes every bundle that is kept and not given yet, and says why the others are not.
 
         Args:
             write: False only looks.
+            again: says nothing of what is still not there.
 
         Returns:
             For each group that is kept when it was compiled.
         """
         kept: dict[str, str] = {}
-        for group in self.groups:
+        for group in self.missing:
             found = self.store.find(self._key(group))
             if isinstance(found, Hit):
                 with found:
                     kept[group.name] = found.created
                     if write:
                         self.given[group.name] = self._restored(group, found)
+                        self.flights.end(flight_key(self.parts, group))
                 continue
-            if self.request.explain_miss or not found.absent:  # a broken entry is told unasked
+            if (self.request.explain_miss and not again) or not found.absent:  # a broken entry is told unasked
                 for line in explained(self.store, self._key(group), found):
                     self.request.log(f"{group.name} {line}" if line.startswith("is not") else line)
         return kept
+
+    def refresh(self) -> None:
+        """Digests anew what goes in; what cannot be read any more is told when it is opened."""
+        with contextlib.suppress(EdgewrightError, OSError):
+            again = compile_parts(self.store, self.request, self.groups)
+            if not isinstance(again, Unknowable):
+                self.parts = again
 
     def begin(self, group: Group) -> None:
         """Takes down what the record beside ``group``'s bundle holds before it is compiled."""
         self._before[group.name] = _counts(record_of(self.request, group.out))
 
     def keep(self, group: Group, report: TargetReport, model: str, notes: Sequence[str], beside: Sequence[str]) -> None:
-        """Keeps a bundle that met every limit; what missed one is worth another try.
+        """Keeps a bundle that met every limit, and lets those take it who wait for it.
 
         Args:
             beside: the files that hold the model's weights, where they are not in its own.
         """
+        self._keep(group, report, model, notes, beside)
+        self.flights.end(flight_key(self.parts, group))
+
+    def _keep(
+        self, group: Group, report: TargetReport, model: str, notes: Sequence[str], beside: Sequence[str]
+    ) -> None:
+        """What missed a limit is worth another try, and not kept."""
         if report.exit_code is not ExitCode.OK or report.bundle is None or report.problem:
             return
         if report.search is not None and report.search["stopped_by_time_limit"]:

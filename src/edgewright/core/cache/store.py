@@ -1,6 +1,6 @@
 """Entries by key: published whole or not at all, checked on every read, the least recently used leave first.
 
-Nothing is locked while something is computed: two processes may compute the same thing, and the first to publish wins.
+Two processes may publish the same thing: the first wins. That only one computes it is the matter of ``flight.py``.
 A reader holds its entry's file open under a shared lock, so that eviction passes over it.
 """
 
@@ -33,7 +33,8 @@ from edgewright.core.cache.entry import (
     unpack_all,
 )
 
-_TEMPORARY = "tmp"
+TEMPORARY = "tmp"
+"""Folder of what is being written, and of the locks of what is being computed: none of it is an entry."""
 _NEAR = 0.5
 """An entry that shares less than this of its parts is no explanation of a miss."""
 _SETTLED_S = 60.0
@@ -263,7 +264,7 @@ class Store:
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[tuple[IO[bytes], str]]:
         """A locked file that is gone afterwards; those of processes that were killed are swept on the way."""
-        folder = self.folder / _TEMPORARY
+        folder = self.folder / TEMPORARY
         folder.mkdir(exist_ok=True, mode=0o700)
         for left in folder.iterdir():
             with contextlib.suppress(OSError):  # its process took it away meanwhile
