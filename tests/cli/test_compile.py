@@ -250,7 +250,7 @@ def test_a_depfile_names_what_was_read(run_cli: RunCli, conv_net_path: Path, tmp
     words = ["compile", conv_net_path, "--target", TARGET, "-o", out, "--depfile", rule]
     times = tmp_path / "times.json"
     assert run_cli(*words, "--precision", "fp32", "--record", times).returncode == 0
-    assert rule.read_text().startswith(f"{out}: ")
+    assert rule.read_text().startswith(f"{out}: \\\n")
     assert str(conv_net_path) in rule.read_text()
     assert json.loads(times.read_text())["schema"] == "edgewright.records/1"  # there even where nothing was timed
     assert not out.with_name("net.record.json").exists()
@@ -295,7 +295,8 @@ def test_a_depfile_names_what_a_factory_opened_before_the_output_is_there(
     words = ["compile", conv_net_path, "--target", TARGET, "-o", out, "--depfile", rule, "--precision", "fp32"]
     done = run_here(*words, "--data", f"{tmp_path / 'task.py'}:samples")
     assert done.returncode == 0, done.stderr
-    named = [line.strip(" \\") for line in rule.read_text().splitlines()]
+    lines = [line.strip(" \\") for line in rule.read_text().splitlines()]
+    named = [line for line in lines if line == f"{out}:" or not line.endswith(":")]
     assert named == [f"{out}:", *sorted(map(str, (conv_net_path, *(tmp_path / name for name in FACTORY_READS))))]
 
 

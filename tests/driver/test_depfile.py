@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
-from edgewright.driver.depfile import files_read, write_depfile
+import pytest
+
+from edgewright.driver.depfile import Depfile, files_read, write_depfile
 from edgewright.driver.request import CompileRequest
 
 
@@ -35,4 +39,52 @@ def test_folders_and_weights_beside_the_model_are_named(tmp_path: Path) -> None:
         metric=f"{tmp_path}/task.py:score",
     )
     names = {path.relative_to(tmp_path).as_posix() for path in files_read(request)}
-    assert names == {"net.onnx", "net.onnx.data", "data/a.npy", "data/cat/b.npy", "task.py"}
+    assert names == {"net.onnx", "net.onnx.data", "data", "data/a.npy", "data/cat", "data/cat/b.npy", "task.py"}
+
+
+@pytest.mark.parametrize("program", ["make", "ninja"])
+def test_a_file_that_comes_or_goes_builds_again_and_breaks_nothing(tmp_path: Path, program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"there is no {program} here")
+    data = tmp_path / "my photos"
+    data.mkdir()
+    (data / "a.npy").write_text("x")
+    (tmp_path / "net.onnx").write_text("x")
+    out, rule = tmp_path / "out.ewb", tmp_path / "out.d"
+    request = CompileRequest(model=str(tmp_path / "net.onnx"), targets=("native",), out=out, data=str(data))
+    command = "touch out.ewb && cp kept.d out.d"
+    (tmp_path / "Makefile").write_text(f"{out}:\n\t{command}\n-include out.d\n")
+    (tmp_path / "build.ninja").write_text(
+        f"rule r\n  command = {command}\n  depfile = out.d\n  deps = gcc\nbuild {out}: r\n"
+    )
+
+    def built() -> bool:
+        Depfile(replace(request, depfile=rule), [out]).write()
+        shutil.move(rule, tmp_path / "kept.d")
+        if program == "make" and out.exists():
+            shutil.copy(tmp_path / "kept.d", rule)
+        done = subprocess.run([program], check=False, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return command in done.stdout or "[1/1]" in done.stdout
+
+    assert built()
+    assert not built()
+    (data / "b.npy").write_text("x")
+    assert built()
+    assert not built()
+    before = rule.read_text() if rule.exists() else ""
+    (data / "a.npy").unlink()
+    if before:
+        rule.write_text(before)
+    assert built()
+    assert not built()
+
+
+def test_a_folder_that_outputs_are_written_into_is_no_input_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_text("x")
+    rule = tmp_path / "out.d"
+    request = CompileRequest(
+        model="m:net", targets=("native",), out=tmp_path / "o.ewb", data=str(tmp_path), depfile=rule
+    )
+    Depfile(request, [request.out]).write()
+    assert rule.read_text().splitlines()[1:] == [f"  {tmp_path}/a.npy", f"{tmp_path}/a.npy:"]

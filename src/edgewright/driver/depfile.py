@@ -30,14 +30,21 @@ class Depfile:
         """
         if self.request.depfile is None:
             return
-        named = files_read(self.request)
+        record = self.request.record or self.request.depfile
+        written = [*self.outputs, self.request.depfile, record]
+        named = [one for one in files_read(self.request) if not _holds(one, written)]
         known = {os.path.realpath(one) for one in named}
         work = [] if self.request.work is None else [self.request.work]
-        record = self.request.record or self.request.depfile
-        ignored = [*self.ignored, *work, self.request.depfile, record, *self.outputs, *_beside(self.outputs)]
+        ignored = [*self.ignored, *work, *written, *_beside(self.outputs)]
         others = inputs_among(sorted(self.opened), ignored)
         named += [one for one in others if os.path.realpath(one) not in known]
         write_depfile(self.request.depfile, self.outputs, named)
+
+
+def _holds(folder: Path, outputs: Sequence[Path]) -> bool:
+    """Whether outputs are written into ``folder``, which changes its time each time."""
+    whole = os.path.realpath(folder)
+    return any(os.path.realpath(one.parent) == whole for one in outputs)
 
 
 def _beside(outputs: Sequence[Path]) -> list[Path]:
@@ -48,23 +55,30 @@ def _beside(outputs: Sequence[Path]) -> list[Path]:
 def write_depfile(path: Path, outputs: Sequence[Path], inputs: Iterable[Path]) -> None:
     """Writes ``outputs: inputs`` in the form that make, Ninja and CMake read.
 
+    Each input stands as a rule of its own too, as of gcc's ``-MP``: make would otherwise refuse to go on once one of
+    them was deleted or renamed.
+
     Raises:
         CannotWriteError, IOFailureError: when ``path`` cannot be written.
     """
-    names = " \\\n  ".join(escaped(str(item)) for item in sorted(set(inputs)))
+    names = [escaped(str(item)) for item in sorted(set(inputs))]
     targets = " ".join(escaped(str(item)) for item in outputs)
-    write_atomically(path, f"{targets}: \\\n  {names}\n".encode("utf-8", "surrogateescape"))
+    lines = [" \\\n  ".join([f"{targets}:", *names]), *(f"{name}:" for name in names if not set(name) & set("%:"))]
+    write_atomically(path, "\n".join([*lines, ""]).encode("utf-8", "surrogateescape"))
 
 
 def files_read(request: CompileRequest) -> list[Path]:
-    """The files that the request's words name: the model and what lies beside it, data, recipe, targets, plan."""
+    """The files that the request's words name: the model and what lies beside it, data, recipe, targets, plan.
+
+    Of a folder its folders too: their times change when a file is added or taken away.
+    """
     words = [request.model, request.data, request.eval_data, request.train_data, request.metric, *request.targets]
     named = [Path(word.rpartition(":")[0] if ".py:" in word else word) for word in words if word is not None]
     named += [path for path in (request.recipe, request.plan, request.golden) if path is not None]
     found = []
     for path in named:
         if path.is_dir():
-            found += [item for item in sorted(path.rglob("*")) if item.is_file()]
+            found += [path, *(item for item in sorted(path.rglob("*")) if item.is_file() or item.is_dir())]
         elif path.is_file():
             found.append(path)
             # Weights that an ONNX file keeps outside of itself lie beside it, under the exporters' usual names.
