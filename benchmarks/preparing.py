@@ -6,24 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 import edgewright
 from edgewright.backends import Artifact, Backend, require_trust, threads_of
 from edgewright.backends import registry as backends
-from edgewright.benchmarks.accuracy import default_metric, load_metric
-from edgewright.benchmarks.metrics import Metric
-from edgewright.benchmarks.metrics import registry as metrics
-from edgewright.benchmarks.record import Subject, Target
 from edgewright.core.bundle import Bundle, Manifest
-from edgewright.core.data import DataSet, open_data
-from edgewright.core.data.preprocessing import Preprocessing
 from edgewright.core.errors import BadInputError, TargetAbsentError, UnavailableError, UsageError
 from edgewright.core.tensors import Feeds, Outputs
 from edgewright.core.toml import Table
 from edgewright.targets.detect import is_present, stands_in, this_host
 from edgewright.targets.parse import target_from_json
+
+if TYPE_CHECKING:
+    from edgewright.benchmarks.metrics import Metric
+    from edgewright.benchmarks.record import Subject, Target
+    from edgewright.core.data import DataSet
+    from edgewright.core.data.preprocessing import Preprocessing
 
 MOST_INPUTS = 32
 """Distinct samples that are cycled; more would measure the reading of memory."""
@@ -56,6 +55,8 @@ class Prepared:
     @property
     def subject(self) -> Subject:
         """What a record calls it."""
+        from edgewright.benchmarks.record import Subject
+
         manifest = self.bundle.manifest
         return Subject(
             bundle_sha256=self.bundle.digest,
@@ -69,6 +70,8 @@ class Prepared:
     @property
     def versions(self) -> Mapping[str, str]:
         """What runs here, which need not be what built the engine."""
+        import numpy as np
+
         here = self.backend.probe().version or "unknown"
         return {"edgewright": edgewright.__version__, self.backend.name: here, "numpy": np.__version__}
 
@@ -83,6 +86,8 @@ class Judging:
 
     def fresh(self) -> Metric | None:
         """A metric that has seen nothing; None where accuracy is not measured."""
+        from edgewright.benchmarks.accuracy import load_metric
+
         return None if self.dataset is None or self.metric is None else load_metric(self.metric)
 
 
@@ -102,13 +107,15 @@ def prepare(bundle: Bundle, threads: int | None, *, trust_native_code: bool, mos
         UsageError: threads below 1.
         BadInputError: machine code that is not trusted.
     """
+    from edgewright.benchmarks.record import Target
+
     if threads is not None and threads < 1:
         raise UsageError(f"--threads is {threads}", "Give 1 or more.")
     manifest = bundle.manifest
     target = target_from_json(manifest.target.description)
     absent = is_present(target)
     if absent is not None:
-        raise TargetAbsentError(f"{target.name} is not on this machine: {absent}", "Run bench on the device itself.")
+        raise TargetAbsentError(f"{target.name} is not on this machine: {absent}", "Run it on the device itself.")
     name = manifest.backend.name
     if name not in backends().names():
         known = ", ".join(backends().names())
@@ -173,7 +180,11 @@ def dataset_for(bundle: Bundle, data: str | None) -> DataSet | None:
     Raises:
         BadInputError: data that is broken or does not fit.
     """
-    return None if data is None else open_data(data, bundle.manifest.inputs, _preprocessing(bundle.manifest))
+    if data is None:
+        return None
+    from edgewright.core.data import open_data
+
+    return open_data(data, bundle.manifest.inputs, preprocessing_of(bundle.manifest))
 
 
 def inputs_of(bundle: Bundle, dataset: DataSet | None) -> tuple[list[Feeds], list[Outputs] | None, str]:
@@ -191,6 +202,8 @@ def judging(dataset: DataSet | None, metric: str | None, manifest: Manifest) -> 
     Raises:
         UsageError: an unknown metric.
     """
+    from edgewright.benchmarks.accuracy import load_metric
+
     if dataset is None:
         return Judging(None, None, () if metric is None else ("accuracy not measured: --metric needs --data",))
     if not dataset.labelled:
@@ -212,8 +225,14 @@ def few_inputs(samples: Sequence[Feeds], least: int = 4) -> list[str]:
     return [f"only {len(samples)} distinct inputs: caches may flatter the figures"]
 
 
-def _preprocessing(manifest: Manifest) -> dict[str, Preprocessing]:
-    """How images become inputs, by the input's name."""
+def preprocessing_of(manifest: Manifest) -> dict[str, Preprocessing]:
+    """How images become inputs, by the input's name.
+
+    Raises:
+        BadInputError: the manifest says what no reader of images knows.
+    """
+    from edgewright.core.data.preprocessing import Preprocessing
+
     problems: list[str] = []
     found = {}
     for name, steps in (manifest.preprocessing or {}).items():
@@ -225,6 +244,9 @@ def _preprocessing(manifest: Manifest) -> dict[str, Preprocessing]:
 
 
 def _metric_name(metric: str | None, manifest: Manifest) -> tuple[str, str]:
+    from edgewright.benchmarks.accuracy import default_metric
+    from edgewright.benchmarks.metrics import registry as metrics
+
     if metric is not None:
         return metric, "compares with the original model, which is not here"
     if manifest.accuracy is not None and manifest.accuracy.metric in metrics().names():

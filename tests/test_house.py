@@ -48,7 +48,7 @@ IMPORTS_BY_NAME = {
     "src/edgewright/core/user_code.py": "module:function as the user wrote it",
 }
 
-PUBLIC_NAMES = {"Budget", "Bundle", "EdgewrightError", "__version__", "compile"}
+PUBLIC_NAMES = {"Budget", "Bundle", "EdgewrightError", "__version__", "compile", "load"}
 
 
 @pytest.mark.parametrize("name", LINKED_FOLDERS)

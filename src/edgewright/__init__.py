@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from edgewright.core.budget import Budget
     from edgewright.core.errors import EdgewrightError
     from edgewright.driver.face import Bundle, compile  # noqa: A004 - see its definition
+    from edgewright.driver.load import load
 
 __version__ = "0.1.0"
-__all__ = ["Budget", "Bundle", "EdgewrightError", "__version__", "compile"]
+__all__ = ["Budget", "Bundle", "EdgewrightError", "__version__", "compile", "load"]
 
 _HOMES = {
     "Budget": "edgewright.core.budget",
     "Bundle": "edgewright.driver.face",
     "EdgewrightError": "edgewright.core.errors",
     "compile": "edgewright.driver.face",
+    "load": "edgewright.driver.load",
 }
 
 
