@@ -154,13 +154,30 @@ print(json.dumps(guilty))
     )
 
 
-@pytest.mark.parametrize("start", ["import edgewright", "from edgewright.cli._main import verbs; verbs()"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        "import edgewright",
+        "from edgewright.cli._main import verbs; verbs()",
+        "from edgewright.cli import main; main(['run', '--help'])",
+        "import edgewright; edgewright.Bundle",
+    ],
+)
 def test_a_start_loads_next_to_nothing(start: str) -> None:
     """Neither the package nor the declaration of every verb's options may load what only the work itself needs."""
     done = fresh(f"{start}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))")
     assert done.returncode == 0, done.stderr
-    loaded = set(done.stdout.split())
+    loaded = set(done.stdout.splitlines()[-1].split())
     assert not loaded & {*ABSENT_ON_A_DEVICE, *ENGINES, "numpy"}
+
+
+def test_a_verb_loads_no_other() -> None:
+    """A device pays for the words of the verb it runs, in memory and in time."""
+    done = fresh("from edgewright.cli import main; main(['verify', '--help'])\nimport sys\nprint(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.splitlines()[-1].split())
+    modules = {f"edgewright.cli.{verb.replace('-', '_')}" for verb in verbs()}
+    assert modules & loaded == {"edgewright.cli.verify"}
 
 
 def test_every_verb_shows_help_where_only_numpy_and_onnxruntime_are_installed() -> None:

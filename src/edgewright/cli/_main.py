@@ -47,9 +47,16 @@ class Verb(Protocol):
 
 def verbs() -> dict[str, Verb]:
     """All verbs by name: the public modules of this package."""
+    return {name: _verb(name) for name in _names()}
+
+
+def _names() -> list[str]:
     folder = importlib.import_module("edgewright.cli").__path__
-    names = sorted(info.name for info in pkgutil.iter_modules(folder) if not info.name.startswith("_"))
-    return {name.replace("_", "-"): cast("Verb", importlib.import_module(f"edgewright.cli.{name}")) for name in names}
+    return sorted(info.name.replace("_", "-") for info in pkgutil.iter_modules(folder) if not info.name.startswith("_"))
+
+
+def _verb(name: str) -> Verb:
+    return cast("Verb", importlib.import_module(f"edgewright.cli.{name.replace('-', '_')}"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,7 +81,7 @@ def _run(words: Sequence[str]) -> int:
     as_json = "--json" in words
     try:
         _speech.require_known()
-        args = _parser().parse_args(words)
+        args = _parser(words).parse_args(words)
         offline.require_where_wished()
         return int(args.run(args))
     except SystemExit as exit_:
@@ -139,14 +146,17 @@ class _Parser(argparse.ArgumentParser):
         _console.result(message.removesuffix("\n"))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Knows the verb that ``words`` begin with, all where they begin with none: each costs a device memory and time."""
     parser = _Parser(
         prog="edgewright",
         description="Compile a trained model to the fastest artifact that is proven, on data, to keep its accuracy.",
     )
     parser.add_argument("--version", action="version", version=f"edgewright {edgewright.__version__}")
     commands = parser.add_subparsers(metavar="VERB", required=True)
-    for name, verb in verbs().items():
+    names = _names()
+    for name in words[:1] if words and words[0] in names else names:
+        verb = _verb(name)
         child = commands.add_parser(name, help=verb.SUMMARY, description=verb.SUMMARY)
         verb.add_arguments(child)
         _speech.add_arguments(child)

@@ -1,4 +1,7 @@
-"""The Python face: what ``import edgewright`` offers, with the command line's meanings."""
+"""The Python face: what ``import edgewright`` offers, with the command line's meanings.
+
+Reading a bundle takes the standard library alone, so whatever an engine needs is imported inside the methods.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewright.backends import Session, open_isolated, registry, require_trust
-from edgewright.benchmarks.preparing import artifact_of, require_built, require_fit
 from edgewright.core import bundle as core_bundle
 from edgewright.core.budget import Budget
 from edgewright.core.bundle import Manifest
-from edgewright.core.errors import LimitMissedError
-from edgewright.driver.explain import Explanation, explain_bundle
-from edgewright.driver.finish import finish_bundle
-from edgewright.driver.request import CompileRequest
-from edgewright.driver.verify import VerifyReport, verify_bundle
+from edgewright.core.errors import BadInputError, LimitMissedError
 
 if TYPE_CHECKING:
+    from edgewright.backends import Session
     from edgewright.driver.blame import BlameReport
+    from edgewright.driver.explain import Explanation
+    from edgewright.driver.verify import VerifyReport
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,24 @@ class Bundle:
         found = core_bundle.open_bundle(Path(path))
         return cls(Path(path), found.digest, found.manifest)
 
+    def extract_engine(self, into: Path | str) -> Path:
+        """Copies the engine's files, each with the digest that the manifest has, for a runtime of your own.
+
+        Args:
+            into: a folder that has none of them; it is made.
+
+        Returns:
+            The file to open.
+
+        Raises:
+            BadInputError: a bundle that was changed since it was read.
+            IOFailureError: the folder cannot be written.
+        """
+        found = core_bundle.open_bundle(self.path)
+        if found.digest != self.digest:
+            raise BadInputError(f"{self.path} is another bundle than was read", "Read it again.")
+        return found.extract_engine(Path(into))
+
     def open(self, threads: int = 1, *, trust_native_code: bool = False) -> Session:
         """A session in a child process; use it as a context manager.
 
@@ -53,6 +71,9 @@ class Bundle:
             BadInputError: machine code that is not trusted.
             EngineError: when the engine refuses the artifact.
         """
+        from edgewright.backends import open_isolated, registry, require_trust
+        from edgewright.benchmarks.preparing import artifact_of, require_built, require_fit
+
         bundle = core_bundle.open_bundle(self.path)
         require_built(bundle)
         backend = registry().find(self.manifest.backend.name)()
@@ -65,6 +86,8 @@ class Bundle:
 
     def verify(self, *, trust_native_code: bool = False) -> VerifyReport:
         """Proves the bundle on this machine."""
+        from edgewright.driver.verify import verify_bundle
+
         return verify_bundle(self.path, trust_native_code=trust_native_code)
 
     def explain(self, threads: int | None = None, *, trust_native_code: bool = False) -> Explanation:
@@ -78,6 +101,8 @@ class Bundle:
             TargetAbsentError: this machine is not what it is for.
             UnavailableError: its runtime is not installed, or does not show what it executes.
         """
+        from edgewright.driver.explain import explain_bundle
+
         return explain_bundle(self.path, threads, trust_native_code=trust_native_code)
 
     def blame(
@@ -126,6 +151,8 @@ class Bundle:
             UnavailableError: what builds the engine is not installed.
             BadInputError: what it is built from can run code, and is not trusted.
         """
+        from edgewright.driver.finish import finish_bundle
+
         report = finish_bundle(self.path, Path(out), trust_native_code=trust_native_code)
         if report.problem:
             raise LimitMissedError(report.problem, report.remedy)
@@ -171,6 +198,7 @@ def compile(  # noqa: A001 - the word users know; nobody imports the builtin's n
         EdgewrightError: anything else that is wrong, in one message.
     """
     from edgewright.driver.cache_compile import compile_cached
+    from edgewright.driver.request import CompileRequest
 
     request = CompileRequest(
         model=str(model),
