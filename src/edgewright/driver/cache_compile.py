@@ -14,7 +14,7 @@ from typing import cast
 
 from edgewright.benchmarks.record import append_to, begin_document, read_document
 from edgewright.core.bundle.manifest import Accuracy
-from edgewright.core.cache import Flights, Hit, Key, NoCache, Part, Store, cache_folder, open_store
+from edgewright.core.cache import Flights, Hit, Key, NoCache, Part, Parts, Store, cache_folder, open_store
 from edgewright.core.errors import EdgewrightError, ExitCode
 from edgewright.core.files import replacing
 from edgewright.core.files_opened import listening
@@ -139,8 +139,7 @@ class Compiles:
         try:
             keep_beside(self.store, Path(self.request.model), beside)
             again = compile_parts(self.store, self.request, self.groups)
-            parts = {**self.parts, "model": again["model"]} if isinstance(again, dict) else None
-            if parts is None or parts != again:
+            if isinstance(again, Unknowable) or _with_weights_of(again, self.parts) != again:
                 self.request.log(f"{group.name} is not kept in the cache: what goes in changed meanwhile")
                 return
             value = {
@@ -152,7 +151,7 @@ class Compiles:
                 "job_notes": list(notes),
                 "measured": self._measured(group, report),
             }
-            key = Key(KIND, group_parts(parts, group))
+            key = Key(KIND, group_parts(again, group))
             why = self.store.publish(key, value, {_BUNDLE: report.bundle})
         except (EdgewrightError, OSError, ValueError) as error:
             why = str(error)
@@ -219,6 +218,12 @@ def open_compiles(request: CompileRequest, groups: Sequence[Group]) -> Compiles 
         request.log(f"the whole compile is not taken from the cache: {parts.reason}")
         return None
     return Compiles(store, request, groups, parts)
+
+
+def _with_weights_of(known: Parts, parts: Parts) -> dict[str, Part]:
+    """``parts`` of before the model was opened, which tells what files beside it hold its weights."""
+    weights = cast("dict[str, Part]", known["model"])["weights"]
+    return {**parts, "model": {**cast("dict[str, Part]", parts["model"]), "weights": weights}}
 
 
 def _counts(record: Path) -> dict[str, int]:

@@ -35,20 +35,20 @@ def piped(
         return model, entries
     names = [one.name for one in passes]
     parts = {**_site_parts(start, site), "passes": {one.name: one.options_json() for one in passes}, "order": names}
-    with steps.found("passes", parts, f"what {names[0]} to {names[-1]} make of {start.name}") as hit:
+    with steps.found_or_owned("passes", parts, f"what {names[0]} to {names[-1]} make of {start.name}") as hit:
         if hit is not None and (kept := _model_of(hit, start)) is not None:
             return kept
-    clock = Clock()
-    model, entries = run_pipeline(passes, start, site)
-    assert isinstance(model, OnnxModel)
-    took_s = clock.seconds
-    if took_s >= steps.worth_s and model.sizes == start.sizes and model.size_bytes < EXTERNAL_DATA_THRESHOLD_BYTES:
-        with tempfile.TemporaryDirectory(dir=site.workdir) as folder:
-            path = Path(folder) / _MODEL
-            model.save(path)
-            value = {"digest": model.digest, "name": model.name, "journal": [entry_json(one) for one in entries]}
-            steps.keep("passes", parts, value, {_MODEL: path}, took_s=took_s)
-    return model, entries
+        clock = Clock()
+        model, entries = run_pipeline(passes, start, site)
+        assert isinstance(model, OnnxModel)
+        took_s = clock.seconds
+        if took_s >= steps.worth_s and model.sizes == start.sizes and model.size_bytes < EXTERNAL_DATA_THRESHOLD_BYTES:
+            with tempfile.TemporaryDirectory(dir=site.workdir) as folder:
+                path = Path(folder) / _MODEL
+                model.save(path)
+                value = {"digest": model.digest, "name": model.name, "journal": [entry_json(one) for one in entries]}
+                steps.keep("passes", parts, value, {_MODEL: path}, took_s=took_s)
+        return model, entries
 
 
 def engine(steps: Steps, backend: Backend, model: Model, target: Target, folder: Path, *, precision: str) -> Artifact:
@@ -63,16 +63,16 @@ def engine(steps: Steps, backend: Backend, model: Model, target: Target, folder:
         "target": target.to_json(),
         "precision": precision,
     }
-    with steps.found("engine", parts, f"the engine of {model.name} for {target.name}") as hit:
+    with steps.found_or_owned("engine", parts, f"the engine of {model.name} for {target.name}") as hit:
         if hit is not None:
             return _artifact_of(hit, folder)
-    clock = Clock()
-    artifact = backend.lower(model, target, folder, precision)
-    if not artifact.pending:
-        value = {"artifact": {**artifact.to_json(), "folder": ""}, "remarks": list(artifact.remarks)}
-        files = {name: artifact.folder / name for name in artifact.files}
-        steps.keep("engine", parts, value, files, took_s=clock.seconds)
-    return artifact
+        clock = Clock()
+        artifact = backend.lower(model, target, folder, precision)
+        if not artifact.pending:
+            value = {"artifact": {**artifact.to_json(), "folder": ""}, "remarks": list(artifact.remarks)}
+            files = {name: artifact.folder / name for name in artifact.files}
+            steps.keep("engine", parts, value, files, took_s=clock.seconds)
+        return artifact
 
 
 def damage(steps: Steps, pass_: Tunable, model: OnnxModel, site: Site) -> list[LayerDamage]:
@@ -80,13 +80,13 @@ def damage(steps: Steps, pass_: Tunable, model: OnnxModel, site: Site) -> list[L
     if steps.store is None or not isinstance(pass_, Pass):
         return pass_.damage(model, site)
     parts = {**_site_parts(model, site), "pass": pass_.name, "options": pass_.options_json()}
-    with steps.found("damage", parts, f"the ranking of {model.name}'s layers") as hit:
+    with steps.found_or_owned("damage", parts, f"the ranking of {model.name}'s layers") as hit:
         if hit is not None:
             return [LayerDamage(name, error) for name, error in cast("list[tuple[str, float]]", hit.value)]
-    clock = Clock()
-    found = pass_.damage(model, site)
-    steps.keep("damage", parts, [[one.layer, one.error] for one in found], took_s=clock.seconds)
-    return found
+        clock = Clock()
+        found = pass_.damage(model, site)
+        steps.keep("damage", parts, [[one.layer, one.error] for one in found], took_s=clock.seconds)
+        return found
 
 
 def _site_parts(model: OnnxModel, site: Site) -> dict[str, Part]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgewright.core.cache import Hit, Key, Miss, NoCache, Part, Parts, Store, open_store
+from edgewright.core.cache import Flights, Hit, Key, Miss, NoCache, Part, Parts, Store, open_store
 from edgewright.driver.cache_environment import surroundings, unversioned_plug_ins
 from edgewright.driver.request import CompileRequest
 
@@ -40,6 +41,17 @@ class Steps:
     worth_s: float = WORTH_S
     taken: Counter[str] = field(default_factory=Counter)
     """How much of each kind came from the cache."""
+
+    @contextmanager
+    def found_or_owned(self, kind: str, parts: Parts, what: str) -> Iterator[Hit | None]:
+        """As :meth:`found`; where nothing is, the block computes and keeps it, and other compiles wait for that.
+
+        Whatever is asked for within the block is something that it depends on, so that nobody waits in a circle.
+        """
+        with contextlib.ExitStack() as held:
+            if self.store is not None:
+                self._own(self.store, held.enter_context(Flights(self.store)), self._key(kind, parts), what)
+            yield held.enter_context(self.found(kind, parts, what))
 
     @contextmanager
     def found(self, kind: str, parts: Parts, what: str) -> Iterator[Hit | None]:
@@ -90,6 +102,17 @@ class Steps:
         """What came from the cache, in one line; empty where nothing did."""
         counts = [f"{_WORDS.get(kind, kind)} ({count})" for kind, count in sorted(self.taken.items())]
         return f"from the cache: {', '.join(counts)}" if counts else ""
+
+    def _own(self, store: Store, flights: Flights, key: Key, what: str) -> None:
+        """Returns when it is kept, or nobody else is computing it."""
+
+        def waits() -> None:
+            if self.request is not None:
+                self.request.log(f"  {what}: another compile is at work on it, which is waited for")
+
+        with contextlib.suppress(ValueError, TypeError):  # an option that JSON cannot hold
+            while not store.has(key) and not flights.begin(key, waits):
+                pass
 
     def _key(self, kind: str, parts: Parts) -> Key:
         return Key(kind, {**parts, **self.around})

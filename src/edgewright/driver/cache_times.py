@@ -33,16 +33,18 @@ def blocks(
             "threads": threads,
             "of": "blocks",
         }
-    with steps.found("times", parts, "the search-grade timing of these engines") as hit:
+    with steps.found_or_owned("times", parts, "the search-grade timing of these engines") as hit:
         if hit is not None:
             log(f"  search-grade times of {len(arms)} engines: from the cache, measured on {hit.created}")
             found = cast("list[list[float]]", hit.value)
             return {arm.name: tuple(times) for arm, times in zip(arms, found, strict=True)}
-    clock = Clock()
-    timings = {one.name: one.block_medians for one in time_arms(arms, seconds_per_arm=seconds_per_arm, threads=threads)}
-    if all(timings.values()):  # what failed once may be timed another time
-        steps.keep("times", parts, [list(timings[arm.name]) for arm in arms], took_s=clock.seconds)
-    return timings
+        clock = Clock()
+        timings = {
+            one.name: one.block_medians for one in time_arms(arms, seconds_per_arm=seconds_per_arm, threads=threads)
+        }
+        if all(timings.values()):  # what failed once may be timed another time
+            steps.keep("times", parts, [list(timings[arm.name]) for arm in arms], took_s=clock.seconds)
+        return timings
 
 
 def _digest(feeds: Feeds) -> list[list[str]]:

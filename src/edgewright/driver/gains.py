@@ -60,24 +60,24 @@ def gains(
     parts: dict[str, Part] = {}
     if steps.store is not None:
         parts = {"engines": [one.digest for one in engines], "layers": list(layers), "threads": threads}
-    with steps.found("gains", parts, "the times of these engines' layers") as hit:
+    with steps.found_or_owned("gains", parts, "the times of these engines' layers") as hit:
         if hit is not None:
             return Gains(cast("dict[str, float]", hit.value))
-    clock = Clock()
-    try:
-        with timing_lock("cpu", log):
-            profiles = [(one, profile_engine(one, feeds, threads)) for one in engines]
-    except (UnavailableError, EngineError) as error:
-        log(f"  what its layers take is not known: {error.problem}")
-        return None
-    timings = [timing_of(profile) for _, profile in profiles]
-    if max(timing.slower_by for timing in timings) > _DISTORTED:
-        return None  # so much of a layer's time is that of taking it: nothing follows from the differences
-    whole = timings[1].profiled_us
-    after, before = (_by_layer(profile, layers, one) for one, profile in profiles)
-    shares = {name: (before[name] - after[name]) / whole for name in layers if name in before and name in after}
-    steps.keep("gains", parts, shares, took_s=clock.seconds)
-    return Gains(shares)
+        clock = Clock()
+        try:
+            with timing_lock("cpu", log):
+                profiles = [(one, profile_engine(one, feeds, threads)) for one in engines]
+        except (UnavailableError, EngineError) as error:
+            log(f"  what its layers take is not known: {error.problem}")
+            return None
+        timings = [timing_of(profile) for _, profile in profiles]
+        if max(timing.slower_by for timing in timings) > _DISTORTED:
+            return None  # so much of a layer's time is that of taking it: nothing follows from the differences
+        whole = timings[1].profiled_us
+        after, before = (_by_layer(profile, layers, one) for one, profile in profiles)
+        shares = {name: (before[name] - after[name]) / whole for name in layers if name in before and name in after}
+        steps.keep("gains", parts, shares, took_s=clock.seconds)
+        return Gains(shares)
 
 
 def knapsack_order(ranked: Sequence[LayerDamage], found: Gains | None) -> list[str]:

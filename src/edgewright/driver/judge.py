@@ -59,14 +59,19 @@ class Judge:
             "original": self.answers.digest,
             "threads": threads,
         }
-        with self.steps.found("score", parts, f"the {self.metric} of an engine on {data.name}") as hit:
+        with self.steps.found_or_owned("score", parts, f"the {self.metric} of an engine on {data.name}") as hit:
             if hit is not None:
                 return Score(**cast("dict[str, Any]", hit.value))
-        clock = Clock()
-        score = self.score(artifact, data, threads)
-        value = {"metric": score.metric, "value": score.value, "n": score.n, "higher_is_better": score.higher_is_better}
-        self.steps.keep("score", parts, value, took_s=clock.seconds)
-        return score
+            clock = Clock()
+            score = self.score(artifact, data, threads)
+            value = {
+                "metric": score.metric,
+                "value": score.value,
+                "n": score.n,
+                "higher_is_better": score.higher_is_better,
+            }
+            self.steps.keep("score", parts, value, took_s=clock.seconds)
+            return score
 
     def drop(self, score: Score, data: DataSet) -> float:
         """How much worse than the original, in the metric's unit; negative is better."""

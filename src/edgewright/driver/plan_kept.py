@@ -46,6 +46,12 @@ class _Peek(Steps):
                 raise _NotKeptError
             yield hit
 
+    @contextmanager
+    def found_or_owned(self, kind: str, parts: Parts, what: str) -> Iterator[Hit | None]:
+        """What is kept; a plan waits for nobody."""
+        with self.found(kind, parts, what) as hit:
+            yield hit
+
     def keep(self, *_: object, **__: object) -> None:
         """Keeps nothing: a plan leaves no traces."""
 

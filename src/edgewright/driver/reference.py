@@ -85,14 +85,14 @@ class Answers:
     def _spool(self, data: DataSet) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="answers-", dir=self.executor.workdir))
         parts = {} if self._steps.store is None else {"model": self.digest, "data": data.digest}
-        with self._steps.found("answers", parts, f"what the original answers to {data.name}") as hit:
+        with self._steps.found_or_owned("answers", parts, f"what the original answers to {data.name}") as hit:
             if hit is not None:
                 hit.copy_into(folder)
                 return folder
-        clock = Clock()
-        names = [spec.name for spec in self._original.outputs]
-        for index, outputs in enumerate(self.executor.run(self._original, data)):
-            # Numbered, not named: an output's name is foreign text and must not become part of a path.
-            np.savez(folder / f"{index}.npz", **{str(place): outputs[name] for place, name in enumerate(names)})  # type: ignore[arg-type]
-        self._steps.keep("answers", parts, None, {one.name: one for one in folder.iterdir()}, took_s=clock.seconds)
-        return folder
+            clock = Clock()
+            names = [spec.name for spec in self._original.outputs]
+            for index, outputs in enumerate(self.executor.run(self._original, data)):
+                # Numbered, not named: an output's name is foreign text and must not become part of a path.
+                np.savez(folder / f"{index}.npz", **{str(place): outputs[name] for place, name in enumerate(names)})  # type: ignore[arg-type]
+            self._steps.keep("answers", parts, None, {one.name: one for one in folder.iterdir()}, took_s=clock.seconds)
+            return folder

@@ -143,6 +143,10 @@ class Store:
             os.utime(file.fileno(), ns=_clock())
         return Hit(file, header)
 
+    def has(self, key: Key) -> bool:
+        """Whether there is an entry, whole or not."""
+        return self._path(key).exists()
+
     def publish(self, key: Key, value: Part, files: Mapping[str, Path | bytes] | None = None) -> str:
         """Keeps ``value`` and ``files`` under ``key``, unless another process was first.
 
