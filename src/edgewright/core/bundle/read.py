@@ -19,6 +19,7 @@ from edgewright.core import jsontext
 from edgewright.core.bundle.archive import MAX_DEPTH, MAX_MEMBERS, REMEDY, check_names, chunks_of, open_archive
 from edgewright.core.bundle.golden import Golden, read_samples
 from edgewright.core.bundle.manifest import FileRecord, Manifest
+from edgewright.core.bundle.signature import check_signatures, required_keys, signature_path
 from edgewright.core.errors import BadInputError, IOFailureError
 from edgewright.core.files import open_regular
 
@@ -94,6 +95,8 @@ class Bundle:
     """SHA-256 of the canonical manifest, the same zipped or unzipped."""
     manifest: Manifest
     members: _Members
+    signed_by: tuple[str, ...] = ()
+    """Ids of the keys whose signature was demanded when it was opened, and was good."""
 
     @cached_property
     def journal(self) -> Mapping[str, object]:
@@ -170,15 +173,26 @@ class Bundle:
             raise BadInputError(f"{self.path}: member '{record.path}' is not what the manifest says: edited", REMEDY)
 
 
-def open_bundle(path: Path) -> Bundle:
+def open_bundle(
+    path: Path, key: Path | None = None, *, signature: Path | None = None, made_here: bool = False
+) -> Bundle:
     """Opens a bundle's file or its unzipped folder after checking every member's name, size, CRC and digest.
 
-    Nothing but the manifest's JSON is parsed here, and that only when the container is sound.
+    Nothing but the manifest's JSON is parsed here, and that only when the container is sound and, with a key, the
+    signature fits the manifest's bytes.
+
+    Args:
+        path: the file or folder.
+        key: a public key that must have signed it; besides the one that EDGEWRIGHT_REQUIRE_KEY names.
+        signature: the file of its signatures; None for the one beside it.
+        made_here: it was written by this very command, or is about to be signed: EDGEWRIGHT_REQUIRE_KEY is not for it.
 
     Raises:
-        UsageError: when there is nothing at ``path``.
-        BadInputError: naming the file, the member and the rule it breaks.
+        UsageError: when there is nothing at ``path`` or ``key``.
+        BadInputError: naming the file, the member and the rule it breaks; a signature that is missing or does not fit.
+        UnavailableError: a signature is to be checked and ``cryptography`` is not installed.
     """
+    keys = required_keys(key, everywhere=not made_here)
     members: _Members = _Unzipped(path) if path.is_dir() else _Zipped(path)
     sizes = members.sizes()
     for name, limit in (("manifest.json", MAX_MANIFEST_BYTES), ("journal.json", MAX_JOURNAL_BYTES)):
@@ -188,13 +202,14 @@ def open_bundle(path: Path) -> Bundle:
             raise BadInputError(f"{path}: {name} has {sizes[name]} bytes, more than {limit}", REMEDY)
     with members.open("manifest.json") as file:
         data = file.read(MAX_MANIFEST_BYTES + 1)
+    signed_by = check_signatures(data, keys, signature or signature_path(path), path) if keys else ()
     source = f"{path}: manifest.json"
     content = _json_object(data, source)
     manifest = Manifest.from_json(content, source)
     if jsontext.canonical(content) != data:
         raise BadInputError(f"{source} is not in canonical form: it was edited or reformatted", REMEDY)
     _compare(sizes, manifest, path)
-    bundle = Bundle(path, hashlib.sha256(data).hexdigest(), manifest, members)
+    bundle = Bundle(path, hashlib.sha256(data).hexdigest(), manifest, members, signed_by)
     bundle.check()
     return bundle
 
