@@ -248,6 +248,10 @@ class Backend(ABC):
     def probe(self) -> Availability:
         """Whether it is installed, its version and devices; never raises."""
 
+    def installed(self) -> Availability:
+        """As :meth:`probe`, where what is found without loading the engine will do; devices may be left out."""
+        return self.probe()
+
     def available_for(self, target: Target) -> Availability:
         """Whether what is installed here can lower for ``target``; never raises."""
         del target

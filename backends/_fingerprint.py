@@ -19,7 +19,7 @@ def fingerprint_problem(backend: Backend, built_with: Mapping[str, str]) -> str 
         backend: the backend that is to open it.
         built_with: the versions in the artifact or manifest, by package; only the backend's own is compared.
     """
-    here = backend.probe()
+    here = backend.installed()
     if not here.present:
         return here.reason
     package = "onnx" if backend.name == "reference" else backend.name

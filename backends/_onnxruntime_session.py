@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +27,7 @@ CPU_PROVIDER = "CPUExecutionProvider"
 FATAL_ONLY = 4
 """Log severity: the engine's own messages come back as exceptions, nothing needs to be printed."""
 
+_VERSION = re.compile(r'^__version__ = "([0-9][^"]*)"', re.MULTILINE)
 _NOISE = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed: ?|Exception during initialization: |"
     r"/onnxruntime_src/\S+:\d+ [^()]*\([^()]*\)(?: const)?(?: \[with [^\]]*\])? "
@@ -32,6 +36,21 @@ _NOISE = re.compile(
 
 FOREIGN = {"bfloat16": 16, "float8_e4m3fn": 17, "float8_e4m3fnuz": 18, "float8_e5m2": 19, "float8_e5m2fnuz": 20}
 """Types numpy does not have -> ONNX's number (``TensorProto.DataType``): they pass as raw bytes."""
+
+
+def version_unloaded() -> str | None:
+    """The version of the engine that would be imported, whichever package brought it; None if it is not told."""
+    if (loaded := sys.modules.get("onnxruntime")) is not None:
+        return str(loaded.__version__)
+    found = importlib.util.find_spec("onnxruntime")
+    if found is None or found.origin is None:
+        return None
+    try:
+        text = Path(found.origin).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    told = _VERSION.search(text)
+    return told and told[1]
 
 
 def options(artifact: Artifact, threads: int) -> onnxruntime.SessionOptions:

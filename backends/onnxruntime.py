@@ -42,13 +42,20 @@ class OnnxRuntime(Backend):
             return Availability(None, (), f"onnxruntime cannot be imported: {error}", "pip install onnxruntime")
         return Availability(onnxruntime.__version__, tuple(onnxruntime.get_available_providers()))
 
+    def installed(self) -> Availability:
+        """The version that the package's own file says: loading it costs 20 MB that the child process needs again."""
+        version = session.version_unloaded()
+        return self.probe() if version is None else Availability(version)
+
     def available_for(self, target: Target) -> Availability:
-        """As :meth:`probe`; on a machine that has the GPU, the engine must have its CUDA provider too.
+        """As :meth:`installed`; on a machine that has the GPU, the engine must have its CUDA provider too.
 
         Elsewhere it need not: lowering is writing the file.
         """
+        if target.device != "CUDA":
+            return self.installed()
         found = self.probe()
-        if target.device == "CUDA" and found.present and is_present(target) is None:
+        if found.present and is_present(target) is None:
             problem = cuda.missing(found.devices)
             return found if problem is None else Availability(None, found.devices, problem, cuda.INSTALL)
         return found

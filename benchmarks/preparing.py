@@ -72,7 +72,7 @@ class Prepared:
         """What runs here, which need not be what built the engine."""
         import numpy as np
 
-        here = self.backend.probe().version or "unknown"
+        here = self.backend.installed().version or "unknown"
         return {"edgewright": edgewright.__version__, self.backend.name: here, "numpy": np.__version__}
 
 
@@ -121,7 +121,7 @@ def prepare(bundle: Bundle, threads: int | None, *, trust_native_code: bool, mos
         known = ", ".join(backends().names())
         raise UnavailableError(f"runtime {name} is unknown here", f"Install the package it is from; there are {known}.")
     backend = backends().find(name)()
-    found = backend.probe()
+    found = backend.installed()
     if not found.present:
         raise UnavailableError(f"runtime {name} is not here: {found.reason}", found.remedy)
     require_built(bundle)

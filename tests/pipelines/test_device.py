@@ -65,3 +65,20 @@ except edgewright.EdgewrightError as error:
     print(int(error.exit_code))
 """)
     assert done.stdout == "65\n", done.stderr
+
+
+def test_an_engine_is_loaded_by_its_child_process_alone(square: Path) -> None:
+    """What the parent would load too, a device would hold in memory twice."""
+    code = f"""
+import sys, numpy, edgewright
+with edgewright.load({str(square)!r}) as model:
+    assert model.run(numpy.ones((2, 3), "f4"))["mean"] == 1
+assert edgewright.Bundle.read({str(square)!r}).verify().exit_code == 0
+heavy = {{"onnxruntime", "rich", "onnx", "torch", "edgewright.benchmarks.accuracy"}}
+print(sorted(heavy & set(sys.modules)))
+from edgewright.backends import registry
+backend = registry().find("onnxruntime")()
+assert backend.installed().version == backend.probe().version
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

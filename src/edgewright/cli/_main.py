@@ -147,7 +147,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """Knows the verb that ``words`` begin with, all where they begin with none: each costs a device memory and time."""
+    """Knows the options of the verb that ``words`` begin with, and where they begin with none, all verbs by name.
+
+    Each verb's own words cost a device memory and time.
+    """
     parser = _Parser(
         prog="edgewright",
         description="Compile a trained model to the fastest artifact that is proven, on data, to keep its accuracy.",
@@ -155,9 +158,12 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edgewright {edgewright.__version__}")
     commands = parser.add_subparsers(metavar="VERB", required=True)
     names = _names()
-    for name in words[:1] if words and words[0] in names else names:
+    begun = words[0] if words and words[0] in names else None
+    for name in names if begun is None else [begun]:
         verb = _verb(name)
         child = commands.add_parser(name, help=verb.SUMMARY, description=verb.SUMMARY)
+        if begun is None:
+            continue
         verb.add_arguments(child)
         _speech.add_arguments(child)
         child.set_defaults(run=verb.run)

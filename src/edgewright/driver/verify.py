@@ -100,7 +100,7 @@ def _report(path: Path, bundle: Bundle, checks: list[Check], code: ExitCode) -> 
 def _versions(bundle: Bundle, backend: Backend) -> Check:
     """What it was built with beside what is here; whether that will do, :meth:`Backend.unfit` has said before."""
     built = {name: version for name, version in bundle.manifest.backend.versions.items() if name != "edgewright"}
-    here = backend.probe().version or ""
+    here = backend.installed().version or ""
     shown = ", ".join(f"{name} {version}" for name, version in sorted(built.items()))
     if not built or here in built.values():
         return Check("versions", "ok", f"{shown or f'{backend.name} {here}'}, as when it was built")
