@@ -117,7 +117,7 @@ def prepare(bundle: Bundle, threads: int | None, *, trust_native_code: bool, mos
     if absent is not None:
         raise TargetAbsentError(f"{target.name} is not on this machine: {absent}", "Run it on the device itself.")
     name = manifest.backend.name
-    if name not in backends().names():
+    if name not in backends():
         known = ", ".join(backends().names())
         raise UnavailableError(f"runtime {name} is unknown here", f"Install the package it is from; there are {known}.")
     backend = backends().find(name)()

@@ -5,13 +5,12 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from edgewright.backends import registry
-from edgewright.core import registry as module
 from edgewright.core.errors import UsageError
 
 
 def third_party(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     point = EntryPoint(name, value, "edgewright.backends")
-    monkeypatch.setattr(module, "entry_points", lambda group: [point] if group == point.group else [])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point] if group == point.group else [])
 
 
 def test_built_in_plugins_are_found_by_listing_and_infrastructure_is_not() -> None:

@@ -5,15 +5,16 @@ A plug-in's name is its module's name with dashes for underscores, so looking on
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from edgewright.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -57,6 +58,8 @@ class Registry(Generic[T]):
 
     @cached_property
     def _entry_points(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import entry_points  # 1 MB and 10 ms, for which a device has no use
+
         found: dict[str, EntryPoint] = {}
         for point in entry_points(group=self.group):
             if point.name in self._modules or point.name in found:
@@ -72,6 +75,10 @@ class Registry(Generic[T]):
         """All names, sorted; imports none of them."""
         return tuple(sorted({*self._modules, *self._entry_points}))
 
+    def __contains__(self, name: object) -> bool:
+        """Whether there is one of that name; a built-in one is found without a look at third parties."""
+        return name in self._modules or name in self._entry_points
+
     def find(self, name: str) -> type[T]:
         """The class registered as ``name``.
 
@@ -85,6 +92,8 @@ class Registry(Generic[T]):
             if isinstance(loaded, type) and issubclass(loaded, self.base):
                 return loaded
             raise UsageError(f"{self._entry_points[name].value} is not a {self.base.__name__}", "Fix its entry point.")
+        import difflib
+
         near = difflib.get_close_matches(name, self.names(), n=3)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(self.names())}."
         raise UsageError(f"unknown {self.kind} '{name}'", hint)
