@@ -87,6 +87,8 @@ class Gate:
     metric: str | None = None
     threads: int | None = None
     limits: Limits = Limits()
+    key: Path | None = None
+    """A public key that must have signed both bundles; no file can say so."""
     trust_native_code: bool = False
     """Open an engine that is machine code, which runs when it is opened; no file can say so."""
 

@@ -96,8 +96,8 @@ def _opened(first: frozenset[str], gate: Gate) -> Opened:
     stored = None
     if gate.baseline is not None:
         stored = find_baseline(read_baselines(gate.baseline), gate.name, this_machine(), gate.baseline)
-    base = None if gate.against is None else open_bundle(gate.against)
-    return Opened(gate, open_bundle(gate.bundle), base, stored, gate.name in first)
+    base = None if gate.against is None else open_bundle(gate.against, gate.key)
+    return Opened(gate, open_bundle(gate.bundle, gate.key), base, stored, gate.name in first)
 
 
 def _alone(

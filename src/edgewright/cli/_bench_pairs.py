@@ -52,6 +52,7 @@ def against(args: argparse.Namespace) -> Outcome:
             data=args.data,
             metric=args.metric,
             threads=args.threads,
+            key=args.key,
             trust_native_code=args.trust_native_code,
         )
         for path in args.bundles
@@ -78,7 +79,7 @@ def self_test(path: Path, args: argparse.Namespace) -> Record:
     from edgewright.core.bundle import open_bundle
 
     require_single_stream(args)
-    bundle = open_bundle(path)
+    bundle = open_bundle(path, args.key)
     pairing = Pairing(bundle, bundle, args.data, args.metric, args.threads, trust_native_code=args.trust_native_code)
     with ProgressLine(path.name) as line:
         found, failures = compare_bundles([pairing], args.preset, every_look=True, log=line.say, progress=line.show)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewright.cli import _bench_pairs, _bench_table, _console, _outputs
+from edgewright.cli._arguments import add_key
 from edgewright.cli._progress import ProgressLine
 from edgewright.core.errors import EdgewrightError, ExitCode, UsageError
 
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--history", type=Path, metavar="PATH", help="also append to a history: a folder, or a .sqlite file"
     )
     parser.add_argument("--commit", metavar="ID", help="what the history files it under (default: the git commit here)")
+    add_key(parser, "every bundle")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     parser.add_argument("--pytest-benchmark-json", type=Path, metavar="FILE", help="write pytest-benchmark's format")
 
@@ -151,7 +153,7 @@ def _measured(path: Path, protocol: Protocol, args: argparse.Namespace) -> Recor
     from edgewright.benchmarks.bench import bench_bundle
     from edgewright.core.bundle import open_bundle
 
-    bundle = open_bundle(path)
+    bundle = open_bundle(path, args.key)
     with ProgressLine(path.name) as line:
         return bench_bundle(
             bundle,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewright.cli import _console
+from edgewright.cli._arguments import add_key
 from edgewright.cli._progress import ProgressLine
 from edgewright.core.errors import ExitCode, UsageError
 from edgewright.core.units import show_bytes
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-native-code", action="store_true", help="open an engine that is machine code, which runs when opened"
     )
+    add_key(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
 
 
@@ -48,7 +50,9 @@ def run(args: argparse.Namespace) -> ExitCode:
     from edgewright.driver.explain import explain_bundle
 
     with ProgressLine(args.bundle.name, eager=False) as line:
-        found = explain_bundle(args.bundle, args.threads, trust_native_code=args.trust_native_code, log=line.say)
+        found = explain_bundle(
+            args.bundle, args.threads, key=args.key, trust_native_code=args.trust_native_code, log=line.say
+        )
     if args.json:
         _console.result(json.dumps(found.to_json(), indent=2, sort_keys=True))
     else:

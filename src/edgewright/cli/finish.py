@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewright.cli import _console
-from edgewright.cli._arguments import parsed
+from edgewright.cli._arguments import add_key, parsed
 from edgewright.core.errors import ExitCode
 from edgewright.core.units import parse_milliseconds, show_bytes
 
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="build from what can run code when it is read (aotinductor)",
     )
+    add_key(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
 
 
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> ExitCode:
     report = finish_bundle(
         args.bundle,
         args.out,
+        key=args.key,
         max_latency_ms=args.max_latency,
         preset=args.preset,
         trust_native_code=args.trust_native_code,

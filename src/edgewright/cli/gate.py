@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewright.cli import _console, _outputs
+from edgewright.cli._arguments import add_key
 from edgewright.cli._progress import ProgressLine
 from edgewright.core.errors import EdgewrightError, ExitCode, UsageError
 
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--metric", metavar="NAME|module:fn", help="how to judge DATA (default: the bundle's metric)")
     add("--preset", choices=tuple(PRESETS), help="how much is measured (default: the limits', else quick)")
     add("--threads", type=int, metavar="N", help="compute threads (default: the target's)")
+    add_key(parser, "every bundle, the old ones too")
     add("--json", action="store_true", help="print one JSON document on stdout")
     add("--junit", metavar="FILE", type=Path, help="write JUnit XML")
     add("--markdown", metavar="FILE", type=Path, help="write Markdown")
@@ -155,6 +157,7 @@ def _overridden(gate: Gate, args: argparse.Namespace) -> Gate:
         data=args.data or gate.data,
         metric=args.metric or gate.metric,
         threads=gate.threads if args.threads is None else args.threads,
+        key=args.key,
         trust_native_code=args.trust_native_code,
     )
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewright.cli import _console
-from edgewright.core.errors import ExitCode, UnavailableError
+from edgewright.cli._arguments import add_key
+from edgewright.core.errors import ExitCode, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from edgewright.compiler.summary import ModelSummary
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subject", metavar="MODEL|BUNDLE", help="a model, a bundle, or a bundle's unzipped folder")
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="fix dynamic sizes")
     parser.add_argument("--trust-pickle", action="store_true", help="run the code in a pickled model")
+    add_key(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
 
 
@@ -34,9 +36,11 @@ def run(args: argparse.Namespace) -> ExitCode:
     if is_bundle(Path(args.subject)):
         from edgewright.core.bundle import open_bundle
 
-        bundle = open_bundle(Path(args.subject))
+        bundle = open_bundle(Path(args.subject), args.key)
         _show(_bundle_json(bundle) if args.json else _bundle_text(bundle))
         return ExitCode.OK
+    if args.key is not None:
+        raise UsageError(f"{args.subject} is no bundle, and only bundles are signed", "Leave --key out for a model.")
     summary, notes = _summary(args)
     if args.json:
         _show({"schema": "edgewright.inspect/1", "kind": "model", "notes": notes, **summary.to_json()})

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from edgewright.cli import _console
-from edgewright.core.errors import ExitCode
+from edgewright.cli._arguments import add_key
+from edgewright.core.errors import ExitCode, UsageError
 
-SUMMARY = "check a bundle on this machine: digests, numbers, hardware"
+SUMMARY = "check a bundle on this machine: signature, digests, numbers, hardware"
 _COLOURS = {"ok": "32", "failed": "31", "skipped": "33", "note": "33"}
 
 
@@ -21,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-native-code", action="store_true", help="open an engine that is machine code, which runs when opened"
     )
+    add_key(parser)
+    parser.add_argument("--signature", type=Path, metavar="FILE", help="its signatures (default: BUNDLE.sig)")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
 
 
@@ -28,7 +31,15 @@ def run(args: argparse.Namespace) -> ExitCode:
     """Prints one line per check; exit 77 where the target is not on this machine."""
     from edgewright.driver.verify import verify_bundle
 
-    report = verify_bundle(args.bundle, args.threads, trust_native_code=args.trust_native_code)
+    if args.signature is not None and args.key is None:
+        raise UsageError("--signature is checked with a key", "Give --key FILE, the signer's public key.")
+    report = verify_bundle(
+        args.bundle,
+        args.threads,
+        key=args.key,
+        signature=args.signature,
+        trust_native_code=args.trust_native_code,
+    )
     if args.json:
         _console.result(json.dumps(report.to_json(), indent=2, sort_keys=True))
         return report.exit_code

@@ -80,6 +80,7 @@ def explain_bundle(
     path: Path,
     threads: int | None = None,
     *,
+    key: Path | None = None,
     trust_native_code: bool = False,
     log: Callable[[str], None] = lambda _line: None,
 ) -> Explanation:
@@ -87,6 +88,7 @@ def explain_bundle(
 
     Args:
         threads: compute threads; None is the target's number, at most this machine's cores.
+        key: a public key that must have signed the bundle.
         trust_native_code: open an engine that is machine code, which runs when it is opened.
         log: takes one line of talk at a time.
 
@@ -97,7 +99,7 @@ def explain_bundle(
         UsageError: threads below 1.
         EngineError: the engine fails.
     """
-    bundle = open_bundle(path)
+    bundle = open_bundle(path, key)
     try:
         ready = prepare(bundle, threads, trust_native_code=trust_native_code)
     except TargetAbsentError as error:

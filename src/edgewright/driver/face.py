@@ -30,16 +30,57 @@ class Bundle:
     path: Path
     digest: str
     manifest: Manifest
+    key: Path | None = None
+    """The public key whose signature it must have, whenever it is opened."""
 
     @classmethod
-    def read(cls, path: Path | str) -> Bundle:
+    def read(cls, path: Path | str, key: Path | str | None = None) -> Bundle:
         """Opens a bundle or its unzipped folder.
 
+        Args:
+            path: the bundle.
+            key: a public key that must have signed it (``docs/signing.md``).
+
         Raises:
-            BadInputError: when it is damaged or not a bundle.
+            UsageError: there is nothing at ``path`` or ``key``.
+            BadInputError: it is damaged, not a bundle, or has no good signature of ``key``.
+            UnavailableError: ``key`` is given and ``cryptography`` is not installed.
         """
-        found = core_bundle.open_bundle(Path(path))
-        return cls(Path(path), found.digest, found.manifest)
+        key = None if key is None else Path(key)
+        found = core_bundle.open_bundle(Path(path), key)
+        return cls(Path(path), found.digest, found.manifest, key)
+
+    @classmethod
+    def _made(cls, path: Path) -> Bundle:
+        """A bundle that was written a moment ago, which nobody can have signed."""
+        found = core_bundle.open_bundle(path, made_here=True)
+        return cls(path, found.digest, found.manifest)
+
+    def _opened(self) -> core_bundle.Bundle:
+        """The same bundle again: what was checked must be what is loaded."""
+        found = core_bundle.open_bundle(self.path, self.key)
+        if found.digest != self.digest:
+            raise BadInputError(f"{self.path} is another bundle than was read", "Read it again.")
+        return found
+
+    def sign(self, key: Path | str, out: Path | str | None = None) -> Path:
+        """Signs it, in a file beside it; signatures of other keys in that file stay.
+
+        Args:
+            key: an Ed25519 private key; EDGEWRIGHT_KEY_PASSWORD has its password, if any.
+            out: the file of signatures; by default the bundle's name with ``.sig`` appended.
+
+        Returns:
+            The file of signatures.
+
+        Raises:
+            UsageError, BadInputError: no such key, or a bundle that was changed.
+            UnavailableError: ``cryptography`` is not installed.
+        """
+        from edgewright.driver.sign import sign_bundle
+
+        where = None if out is None else Path(out)
+        return sign_bundle(self.path, Path(key), where, digest=self.digest).signature
 
     def extract_engine(self, into: Path | str) -> Path:
         """Copies the engine's files, each with the digest that the manifest has, for a runtime of your own.
@@ -54,10 +95,7 @@ class Bundle:
             BadInputError: a bundle that was changed since it was read.
             IOFailureError: the folder cannot be written.
         """
-        found = core_bundle.open_bundle(self.path)
-        if found.digest != self.digest:
-            raise BadInputError(f"{self.path} is another bundle than was read", "Read it again.")
-        return found.extract_engine(Path(into))
+        return self._opened().extract_engine(Path(into))
 
     def open(self, threads: int = 1, *, trust_native_code: bool = False) -> Session:
         """A session in a child process; use it as a context manager.
@@ -74,7 +112,7 @@ class Bundle:
         from edgewright.backends import open_isolated, registry, require_trust
         from edgewright.benchmarks.preparing import artifact_of, require_built, require_fit
 
-        bundle = core_bundle.open_bundle(self.path)
+        bundle = self._opened()
         require_built(bundle)
         backend = registry().find(self.manifest.backend.name)()
         require_trust(backend, trust_native_code)
@@ -88,7 +126,7 @@ class Bundle:
         """Proves the bundle on this machine."""
         from edgewright.driver.verify import verify_bundle
 
-        return verify_bundle(self.path, trust_native_code=trust_native_code)
+        return verify_bundle(self.path, key=self.key, trust_native_code=trust_native_code)
 
     def explain(self, threads: int | None = None, *, trust_native_code: bool = False) -> Explanation:
         """Where its time goes on this machine, layer by layer, and what could help.
@@ -103,7 +141,7 @@ class Bundle:
         """
         from edgewright.driver.explain import explain_bundle
 
-        return explain_bundle(self.path, threads, trust_native_code=trust_native_code)
+        return explain_bundle(self.path, threads, key=self.key, trust_native_code=trust_native_code)
 
     def blame(
         self,
@@ -153,10 +191,10 @@ class Bundle:
         """
         from edgewright.driver.finish import finish_bundle
 
-        report = finish_bundle(self.path, Path(out), trust_native_code=trust_native_code)
+        report = finish_bundle(self.path, Path(out), key=self.key, trust_native_code=trust_native_code)
         if report.problem:
             raise LimitMissedError(report.problem, report.remedy)
-        return Bundle.read(report.out)
+        return Bundle._made(report.out)
 
 
 def compile(  # noqa: A001 - the word users know; nobody imports the builtin's namesake unqualified
@@ -222,4 +260,4 @@ def compile(  # noqa: A001 - the word users know; nobody imports the builtin's n
     (report,) = compile_cached(request).targets
     if report.problem or report.bundle is None:
         raise LimitMissedError(report.problem, report.remedy)
-    return Bundle.read(report.bundle)
+    return Bundle._made(report.bundle)  # noqa: SLF001 - of this module

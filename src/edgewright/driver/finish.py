@@ -77,6 +77,7 @@ def finish_bundle(
     path: Path,
     out: Path,
     *,
+    key: Path | None = None,
     max_latency_ms: float | None = None,
     preset: str = "rapid",
     trust_native_code: bool = False,
@@ -87,6 +88,7 @@ def finish_bundle(
     Args:
         path: a bundle whose engine is pending.
         out: the new bundle; its record stands beside it.
+        key: a public key that must have signed the bundle; the new one is to be signed anew.
         max_latency_ms: limit of the median, in milliseconds, met by its upper bound.
         preset: how long is measured, as ``bench`` has it.
         trust_native_code: build from what can run code when it is read, such as a program of torch's.
@@ -94,13 +96,13 @@ def finish_bundle(
 
     Raises:
         UsageError: a bundle that has its engine, or ``out`` is the bundle itself.
-        BadInputError: a damaged bundle, or one that is not trusted, before anything in it is deserialised.
+        BadInputError: a damaged bundle, or one that is not trusted or signed, before anything in it is deserialised.
         TargetAbsentError: this machine is not the device.
         UnavailableError: what builds the engine is not installed.
         EngineError: the engine cannot be built or run.
         CannotWriteError, IOFailureError: ``out`` cannot be written; what was there stays.
     """
-    bundle = open_bundle(path)
+    bundle = open_bundle(path, key)
     bundle.check()
     backend, target = _ready(bundle, out)
     require_trusted_source(backend, trust_native_code)
@@ -115,7 +117,7 @@ def finish_bundle(
         draft = _Draft(bundle, artifact, golden, error, found)
         measured = workdir / "measured.ewb"
         draft.write(measured)
-        record = bench_bundle(open_bundle(measured), preset, trust_native_code=True, log=log)
+        record = bench_bundle(open_bundle(measured, made_here=True), preset, trust_native_code=True, log=log)
         problem = _missed(draft, record, max_latency_ms)
         place = out.with_name(f"{out.stem}.missed{out.suffix}") if problem else out
         digest = draft.write(place)

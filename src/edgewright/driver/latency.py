@@ -158,6 +158,6 @@ def measured(job: Job, lane: Lane, built: Built, proof: Proof) -> Record:
         because=[],
     )
     try:
-        return bench_bundle(open_bundle(path), PRESET, trust_native_code=True, log=job.request.log)
+        return bench_bundle(open_bundle(path, made_here=True), PRESET, trust_native_code=True, log=job.request.log)
     finally:
         Path(path).unlink(missing_ok=True)

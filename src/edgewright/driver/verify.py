@@ -49,16 +49,31 @@ class VerifyReport:
         }
 
 
-def verify_bundle(path: Path, threads: int | None = None, *, trust_native_code: bool = False) -> VerifyReport:
+def verify_bundle(
+    path: Path,
+    threads: int | None = None,
+    *,
+    key: Path | None = None,
+    signature: Path | None = None,
+    trust_native_code: bool = False,
+) -> VerifyReport:
     """Checks a bundle or its unzipped folder on this machine.
 
+    Args:
+        threads: compute threads; None is what the engine was fastest with.
+        key: a public key that must have signed it.
+        signature: the file of its signatures; None for the one beside it.
+        trust_native_code: open an engine that is machine code, which runs when it is opened.
+
     Raises:
-        BadInputError: a bundle that is damaged or not one, before anything in it is deserialised; machine code that is
-            not trusted.
+        BadInputError: a bundle that is damaged or not one, or has no good signature of ``key``, before anything in it
+            is deserialised; machine code that is not trusted.
+        UsageError: a file that is not there.
     """
-    bundle = open_bundle(path)
+    bundle = open_bundle(path, key, signature=signature)
     bundle.check()
-    checks = [Check("digests", "ok", f"all {len(bundle.manifest.files)} members are as the manifest says")]
+    checks = [Check("signature", "ok", f"key id {key_id}") for key_id in bundle.signed_by]
+    checks += [Check("digests", "ok", f"all {len(bundle.manifest.files)} members are as the manifest says")]
     target = target_from_json(bundle.manifest.target.description)
     absent = is_present(target)
     if absent is not None:
