@@ -150,3 +150,22 @@ def test_images_are_prepared_as_the_bundle_says(run_here: RunHere, tmp_path: Pat
     with np.load(tmp_path / "out.npz") as arrays:
         assert arrays["same"].shape == (2, 3, 4, 4)
         assert arrays["same"][:, 0, 0, 0].tolist() == [1.0, -1.0]
+
+
+def test_with_a_key_only_what_it_signed_is_run_or_loaded(run_here: RunHere, rows: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="signatures need the sign extra")
+    import edgewright
+    from edgewright.core.errors import BadInputError
+
+    bundle = square_bundle(tmp_path / "square.ewb")
+    assert run_here("sign", "--new-key", tmp_path / "release").returncode == 0
+    private, public = tmp_path / "release.pem", tmp_path / "release.pub.pem"
+    unsigned = run_here("run", bundle, "--input", rows, "--key", public)
+    assert unsigned.returncode == 65, unsigned.stderr
+    with pytest.raises(BadInputError):
+        edgewright.load(bundle, key=public)
+    assert run_here("sign", bundle, "--key", private).returncode == 0
+    done = run_here("run", bundle, "--input", rows, "--key", public)
+    assert done.returncode == 0, done.stderr
+    with edgewright.load(bundle, key=public) as model:
+        assert model.run(np.ones((2, 3), np.float32))["mean"] == 1

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from edgewright.cli import _answers, _console
+from edgewright.cli._arguments import add_key
 from edgewright.core.errors import ExitCode
 from edgewright.core.files import require_apart
 
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--out", type=Path, metavar="OUT", help="write answers to OUT.npz, OUT.json, or a folder of .npy files"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="compute threads (default: what it was fastest with)")
+    add_key(parser)
     parser.add_argument(
         "--trust-native-code", action="store_true", help="open an engine that is machine code, which runs when opened"
     )
@@ -40,8 +42,8 @@ def run(args: argparse.Namespace) -> ExitCode:
 
     _answers.require_form(args.out)
     files = [Path(text.partition("=")[2] or text) for text in args.input]
-    require_apart({"-o": args.out}, [args.bundle, *files, *(Path(text) for text in args.input)])
-    report = run_bundle(args.bundle, args.input, args.threads, trust_native_code=args.trust_native_code)
+    require_apart({"-o": args.out}, [args.bundle, args.key, *files, *(Path(text) for text in args.input)])
+    report = run_bundle(args.bundle, args.input, args.threads, key=args.key, trust_native_code=args.trust_native_code)
     if args.out is not None:
         _answers.write(report, args.out)
     if args.json:

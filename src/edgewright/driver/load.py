@@ -116,7 +116,12 @@ def _zeros(spec: TensorSpec) -> Array:
 
 
 def load(
-    path: Path | str, threads: int | None = None, *, trust_native_code: bool = False, isolated: bool = True
+    path: Path | str,
+    threads: int | None = None,
+    *,
+    key: Path | str | None = None,
+    trust_native_code: bool = False,
+    isolated: bool = True,
 ) -> Loaded:
     """Opens a bundle, or its unzipped folder, and starts its engine on this machine.
 
@@ -126,17 +131,19 @@ def load(
     Args:
         path: what ``edgewright compile`` wrote.
         threads: compute threads; None is what the engine was fastest with, at most this machine's cores.
+        key: a public key that must have signed the bundle.
         trust_native_code: open an engine that is machine code, which runs when it is opened.
         isolated: False loads the engine into this very process: less memory and no hop, and its crash is yours.
 
     Raises:
-        UsageError: there is nothing at ``path``, or ``threads`` is below 1.
-        BadInputError: a bundle that was altered or damaged; machine code that is not trusted.
+        UsageError: there is nothing at ``path`` or ``key``, or ``threads`` is below 1.
+        BadInputError: a bundle that was altered or damaged, or has no good signature of ``key``; machine code that is
+            not trusted.
         TargetAbsentError: this machine is not what it is for.
         UnavailableError: its runtime is not installed, or its engine is still to be built (``edgewright finish``).
         EngineError: the engine refuses it.
     """
-    bundle = open_bundle(Path(path))
+    bundle = open_bundle(Path(path), None if key is None else Path(key))
     return started(prepare(bundle, threads, trust_native_code=trust_native_code), isolated=isolated)
 
 

@@ -65,7 +65,12 @@ class RunReport:
 
 
 def run_bundle(
-    path: Path, inputs: Sequence[str], threads: int | None = None, *, trust_native_code: bool = False
+    path: Path,
+    inputs: Sequence[str],
+    threads: int | None = None,
+    *,
+    key: Path | None = None,
+    trust_native_code: bool = False,
 ) -> RunReport:
     """Runs a bundle, or its unzipped folder, on every sample of ``inputs``, in order.
 
@@ -76,15 +81,16 @@ def run_bundle(
         path: the bundle.
         inputs: as :func:`edgewright.core.data.feeding.open_feeds` takes them.
         threads: compute threads; None is what the engine was fastest with.
+        key: a public key that must have signed the bundle.
         trust_native_code: open an engine that is machine code, which runs when it is opened.
 
     Raises:
         UsageError: a file that is not there, an input that is missing.
-        BadInputError: a bundle that was altered; inputs that do not fit; machine code that is not trusted.
+        BadInputError: a bundle that was altered or is not signed; inputs that do not fit; untrusted machine code.
         TargetAbsentError: this machine is not what the bundle is for.
         UnavailableError, EngineError: as :func:`edgewright.driver.load.load`.
     """
-    bundle = open_bundle(path)
+    bundle = open_bundle(path, key)
     prepared = prepare(bundle, threads, trust_native_code=trust_native_code)
     manifest = bundle.manifest
     states = {link.input for link in manifest.state}
