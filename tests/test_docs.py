@@ -67,7 +67,7 @@ def test_gates() -> None:
     from edgewright.benchmarks.gate.findings import GateReport, Metric
     from edgewright.benchmarks.gate.limits import Gate
 
-    keys = names(Gate) - {"limits", "trust_native_code"}
+    keys = names(Gate) - {"limits", "trust_native_code", "key"}
     limits = {"latency.max", "latency.max_regression", "latency.percentile", "latency.session_allowance"}
     limits |= {"accuracy.max_drop", "size.max", "size.max_growth", "memory.max", "memory.max_growth"}
     assert missing({*keys, *limits, *get_args(Metric)}, "gate.md") == set()

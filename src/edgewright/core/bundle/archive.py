@@ -21,6 +21,11 @@ CHUNK_BYTES = 1 << 20
 MAX_MEMBERS = 10_000
 _MAX_DIRECTORY_BYTES = 4 << 20
 _FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+_FIRST_DOS_DATE = 33
+_UNIX = 3
+_REGULAR = (stat.S_IFREG | 0o644) << 16
+_VERSION = 20
+"""Of the format that is needed to read it (APPNOTE.TXT 4.4.3): 2.0."""
 _SAFE_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 MAX_DEPTH = 6
 _BROKEN = (
@@ -33,6 +38,7 @@ _BROKEN = (
     ValueError,
     struct.error,
 )
+_AS_WRITTEN = "Take the file as 'compile' wrote it; unzipped into a folder it is the same bundle."
 REMEDY = "The file is damaged or was changed: copy it again from where it was made, or compile the model again."
 
 
@@ -79,8 +85,8 @@ def check_names(names: Iterable[str], source: str) -> None:
 def add_member(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes], size: int) -> None:
     """Appends one member; no time, no owner, no compression. ``size`` decides about ZIP64 beforehand."""
     entry = zipfile.ZipInfo(name, _FIRST_ZIP_DATE)
-    entry.create_system = 3  # Unix, wherever this runs
-    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+    entry.create_system = _UNIX  # wherever this runs
+    entry.external_attr = _REGULAR
     entry.file_size = size
     with archive.open(entry, "w") as member:
         for chunk in chunks:
@@ -106,6 +112,49 @@ def open_archive(file: IO[bytes], source: str) -> Iterator[zipfile.ZipFile]:
             yield archive
     except _BROKEN as error:
         raise BadInputError(f"{source} is a broken zip archive: {error!s:.200}", REMEDY) from error
+
+
+def require_as_written(file: IO[bytes], archive: zipfile.ZipFile, source: str) -> None:
+    """Lets through an archive whose every byte beside the members' own is what :func:`add_member` and zipfile write.
+
+    So nothing can be hidden in times, owners, comments, fields that readers skip, or between members; and whatever is
+    altered in such a file is noticed. Archives beyond 2 GiB have fields that releases of zipfile write differently;
+    these are read with the other checks alone.
+
+    Raises:
+        BadInputError: naming the first part that differs.
+    """
+    entries = archive.infolist()
+    if (
+        any(entry.file_size * 1.05 > zipfile.ZIP64_LIMIT for entry in entries)
+        or archive.start_dir > zipfile.ZIP64_LIMIT
+    ):
+        return
+    if [entry.filename for entry in entries] != sorted(entry.filename for entry in entries):
+        raise BadInputError(f"{source}: its members are not in order: it was zipped again", _AS_WRITTEN)
+    end, directory = 0, b""
+    for entry in entries:
+        header, row = _headers(entry, end)
+        file.seek(end)
+        if file.read(len(header)) != header:
+            raise BadInputError(f"{source}: the header of member '{entry.filename}' was edited", _AS_WRITTEN)
+        end += len(header) + entry.file_size
+        directory += row
+    count = len(entries)
+    directory += struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(directory), end, 0)
+    file.seek(end)
+    if file.read(len(directory) + 1) != directory:
+        raise BadInputError(f"{source}: its directory was edited, or it was zipped again", _AS_WRITTEN)
+
+
+def _headers(entry: zipfile.ZipInfo, offset: int) -> tuple[bytes, bytes]:
+    """What stands before a member (APPNOTE.TXT 4.3.7), and its row of the directory (4.3.12)."""
+    name = entry.filename.encode("ascii")
+    about = (0, 0, 0, _FIRST_DOS_DATE, entry.CRC, entry.file_size, entry.file_size, len(name), 0)
+    header = struct.pack("<4s5H3L2H", b"PK\3\4", _VERSION, *about)
+    made_by = _UNIX << 8 | _VERSION
+    row = struct.pack("<4s6H3L5H2L", b"PK\1\2", made_by, _VERSION, *about, 0, 0, 0, _REGULAR, offset)
+    return header + name, row + name
 
 
 def chunks_of(file: IO[bytes]) -> Iterator[bytes]:

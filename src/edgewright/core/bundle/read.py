@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import IO
 
 from edgewright.core import jsontext
-from edgewright.core.bundle.archive import MAX_DEPTH, MAX_MEMBERS, REMEDY, check_names, chunks_of, open_archive
+from edgewright.core.bundle.archive import (
+    MAX_DEPTH,
+    MAX_MEMBERS,
+    REMEDY,
+    check_names,
+    chunks_of,
+    open_archive,
+    require_as_written,
+)
 from edgewright.core.bundle.golden import Golden, read_samples
 from edgewright.core.bundle.manifest import FileRecord, Manifest
 from edgewright.core.bundle.signature import check_signatures, required_keys, signature_path
@@ -44,6 +52,7 @@ class _Zipped(_Members):
 
     def sizes(self) -> Mapping[str, int]:
         with open_regular(self.path, "bundle") as file, open_archive(file, str(self.path)) as archive:
+            require_as_written(file, archive, str(self.path))
             return {entry.filename: entry.file_size for entry in archive.infolist()}
 
     @contextmanager
