@@ -35,7 +35,7 @@ USED_BY = {"make": "$ make", "ninja": "$ ninja", "cmake": "$ cmake", "toml": Non
 RUN, READ = ("console", "python", *USED_BY, "prepare"), ("json", "text", "mermaid")
 LIMIT_S = 300
 WHOLE = ("README.md",)
-CACHED = ("cache.md",)
+CACHED = ("cache.md", "cmake.md")
 SAID = ".said"
 NOT_OURS = ("PYTHONPATH", "FORCE_COLOR", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
 """What a block must not see of the command that runs the tests, which may be make."""

@@ -235,6 +235,7 @@ def answering(folder: Path, version: str = edgewright.__version__) -> str:
         ("edgewright_add_gate(NAME n BUNDLE n.ewb AGAINST a.ewb BASELINE b.json)", "exclude one another"),
         ("edgewright_embed(BUNDLE n.ewb)", "there is no TARGET"),
         ("edgewright_embed(TARGET lib BUNDLE n.ewb)", "there is no target 'lib'"),
+        ("add_custom_target(t)\nedgewright_embed(TARGET t BUNDLE net)", "'net' is neither a target nor a file"),
         ("add_custom_target(t)\nedgewright_embed(TARGET t BUNDLE t)", "the target 't' makes no bundle"),
         ("add_custom_target(t)\nedgewright_embed(TARGET t BUNDLE n.ewb NAME 1)", "no beginning of a C identifier"),
         ("add_custom_target(t)\nedgewright_embed(TARGET t BUNDLE n.ewb FORM incbin)", "LANGUAGES C ASM"),

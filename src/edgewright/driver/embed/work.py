@@ -19,7 +19,7 @@ from edgewright.driver.embed.text import ASSEMBLER, Embedding, header, source_he
 
 Form = Literal["array", "string", "incbin"]
 LARGEST_ARRAY_BYTES = 64_000
-"""Beyond it compilers take long over numbers: docs/cmake.md has the figures."""
+"""Beyond it compilers take long, and much memory, over numbers."""
 _PIECE_BYTES = 1 << 20
 
 
