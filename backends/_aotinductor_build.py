@@ -69,7 +69,7 @@ def build(
     Raises:
         EngineError: the program cannot be read, traced again, or compiled.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="edgewright-aoti-"))
+    scratch = _scratch()
     _prepare(scratch)
     if device == "cuda":
         os.environ.update(cuda.environment(scratch))
@@ -112,6 +112,21 @@ def _not_built(error: BaseException) -> EngineError:
     lacks_headers = any("fatal error" in line or "cannot find -l" in line for line in said) or "CUDA_HOME" in what
     remedy = f"It needs CUDA's headers: {cuda.HEADERS}." if lacks_headers else "Another runtime or precision may work."
     return EngineError(f"AOTInductor cannot build the model: {what}", remedy)
+
+
+def _scratch() -> Path:
+    """A folder that torch can build in.
+
+    Raises:
+        EngineError: there are spaces in its name, at which torch (2.13) splits its compiler's command.
+    """
+    folder = tempfile.gettempdir()
+    if any(one.isspace() for one in folder):
+        raise EngineError(
+            f"AOTInductor cannot build in '{Path(folder).parent}': torch takes a space for the end of a name",
+            "Point TMPDIR to a folder without spaces in its name.",
+        )
+    return Path(tempfile.mkdtemp(prefix="edgewright-aoti-"))
 
 
 def _prepare(scratch: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from edgewright.backends import Artifact, open_isolated
 from edgewright.backends import _aotinductor_host as host
-from edgewright.backends._aotinductor_build import _require
+from edgewright.backends._aotinductor_build import _require, _scratch
 from edgewright.backends.aotinductor import AotInductor
 from edgewright.core.errors import BadInputError, EngineError, TargetAbsentError, UnavailableError
 from edgewright.core.model import TorchFile
@@ -400,3 +400,14 @@ class TestMorePackages:
         again = AotInductor().lower(file, cpu, next(folders))
         assert again.path.read_bytes() == package.path.read_bytes()
         assert again.properties == package.properties
+
+
+def test_a_temporary_folder_with_spaces_is_told_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a folder").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "a folder"))
+    with pytest.raises(EngineError, match="torch takes a space for the end of a name"):
+        _scratch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert _scratch().parent == tmp_path

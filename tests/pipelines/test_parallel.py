@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -142,18 +141,12 @@ def test_a_holder_that_misses_its_limit_keeps_nothing_from_who_waits(
     assert not temporary(cache)
 
 
-@pytest.mark.parametrize("how", ["--no-cache", "EDGEWRIGHT_CACHE_SIZE"])
-def test_without_a_cache_nobody_waits(
-    mlp_path: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
+def test_without_a_cache_nobody_waits(mlp_path: Path, cache: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first.ewb", tmp_path / "second.ewb"
     with started(mlp_path, *PLAIN, "-o", first) as holder:
         until(lambda: temporary(cache), holder)
         holder.send_signal(signal.SIGSTOP)
-        if how != "--no-cache":
-            monkeypatch.setitem(os.environ, how, "0")
-        more = [how] if how == "--no-cache" else []
-        with started(mlp_path, *PLAIN, "-o", second, *more) as other:
+        with started(mlp_path, *PLAIN, "-o", second, "--no-cache") as other:
             assert other.wait(SOON_S) == 0
         assert from_cache(second) is None
         assert not waits(second)
