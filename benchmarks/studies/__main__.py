@@ -18,6 +18,12 @@
         one layer broken behind one pass: whether both are named
     repeat MODEL... --cases DIR [--into FILE]
         the same compile with a warm cache, and what one changed option does again
+    builds MODEL... --cases DIR [--into FILE]
+        sixteen compiles at once, and one plan in unlike environments: what is computed twice, and what differs
+    small BUNDLE... [--into FILE]
+        what a device installs and pays: sizes, start, memory of verify, run, load; without bundles, the record's table
+    tamper BUNDLE... [--into FILE] [--every N]
+        signed copies altered in every known way, member by member: whether verify refuses each and loads nothing
     table, promises
         what the committed records say, as docs/measurement.md has it: of the harness, and of collapse and scale
 
@@ -66,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     grown.add_argument("--nodes", nargs="*", type=int, default=[1_000, 3_000, 10_000, 30_000, 100_000])
     grown.add_argument("--bytes", type=int, default=2 << 30)
     grown.add_argument("--repeats", type=int, default=3)
-    for verb in ("search", "explain", "blame", "repeat"):
+    for verb in ("search", "explain", "blame", "repeat", "builds"):
         one = verbs.add_parser(verb)
         one.add_argument("models", nargs="+")
         one.add_argument("--cases", type=Path, required=True, help="folder of built cases")
@@ -75,6 +81,13 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("--max-drop", default="1%")
         if verb == "blame":
             one.add_argument("--seeds", type=int, default=1)
+    device = verbs.add_parser("small")
+    device.add_argument("bundles", nargs="*", type=Path)
+    device.add_argument("--into", type=Path, default=RESULTS / "small.json")
+    tamper = verbs.add_parser("tamper")
+    tamper.add_argument("bundles", nargs="+", type=Path)
+    tamper.add_argument("--into", type=Path, default=RESULTS / "tamper.json")
+    tamper.add_argument("--every", type=int, default=1, help="change one in so many bytes of signature and headers")
     verbs.add_parser("table")
     verbs.add_parser("promises")
     return made
@@ -97,6 +110,18 @@ def main() -> int:
 
         print("\n".join(promises.lines()))
         return 0
+    if args.verb == "small":
+        import small
+        import small_table
+
+        if args.bundles:
+            return small.run(args.bundles, args.into)
+        print("\n".join(small_table.table()))
+        return 0
+    if args.verb == "tamper":
+        import tampered
+
+        return tampered.run(args.bundles, args.into, args.every)
     if args.verb == "collapse":
         import collapse
 
@@ -105,7 +130,7 @@ def main() -> int:
         import scale
 
         return scale.run(args.into, args.nodes, args.bytes, args.repeats)
-    if args.verb in ("search", "explain", "blame", "repeat"):
+    if args.verb in ("search", "explain", "blame", "repeat", "builds"):
         return held_to_promises(args)
     if args.verb == "simulate":
         import simulated_sessions
@@ -130,6 +155,10 @@ def held_to_promises(args: argparse.Namespace) -> int:
         import blamed
 
         return blamed.run(args.models, args.into, args.cases, args.seeds)
+    if args.verb == "builds":
+        import builds
+
+        return builds.run(args.models, args.into, args.cases)
     import repeated
 
     return repeated.run(args.models, args.into, args.cases)

@@ -23,6 +23,7 @@ def lines() -> list[str]:
         "explain.json": explained,
         "blame.json": blamed,
         "repeat.json": repeated,
+        "tamper.json": tampered,
     }
     for name, table in tables.items():
         path = RESULTS / name
@@ -209,3 +210,25 @@ def _repeated_row(row: Json) -> str:
         f"| {row['model']}, {row['form']} | {row['first_s']:.1f} s | {again:.2f} s | {row['beyond_s']:.2f} s |"
         f" {'; '.join(changes)} |"
     )
+
+
+def tampered(record: Json) -> list[str]:
+    """One row for each bundle."""
+    rows = record["rows"]
+    kinds = len({kind for row in rows for kind in row["kinds"]})
+    return [
+        (
+            f"Signed bundles altered in {kinds} kinds of ways, over every member, the manifest, the signature and the"
+            " zip's own bytes, zipped and unzipped: `edgewright verify --key` of each. Loaded is whatever was reached"
+            " of golden samples, engines and processes; without a key are those that are no whole bundles, which"
+            " digests alone must find."
+        ),
+        "",
+        "| bundle | members | altered | refused, exit 65 | loaded | without a key | refused |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {row['model']} | {row['members']} | {row['alterations']:,} | {row['refused']:,} |"
+            f" {sum(row['loaded'].values())} | {row['digests']['alterations']:,} | {row['digests']['refused']:,} |"
+            for row in rows
+        ),
+    ]
