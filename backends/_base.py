@@ -14,7 +14,7 @@ from edgewright.backends._wire import Json
 from edgewright.core import jsontext
 from edgewright.core.errors import UnavailableError
 from edgewright.core.files import sha256_file
-from edgewright.core.model import Model, OnnxModel
+from edgewright.core.model import Model
 from edgewright.core.registry import Registry
 from edgewright.core.tensors import Feeds, Outputs, TensorSpec, check_feeds
 from edgewright.targets.schema import Target
@@ -317,16 +317,3 @@ class Backend(ABC):
 def registry() -> Registry[Backend]:
     """All backends: the files of ``backends`` and the entry points of group ``edgewright.backends``."""
     return Registry("backend", "edgewright.backends", Backend, "edgewright.backends")  # type: ignore[type-abstract]
-
-
-def onnx_form(model: Model, backend_name: str) -> OnnxModel:
-    """The model as ONNX, for backends that take nothing else.
-
-    Raises:
-        UnavailableError: when it is in torch form.
-    """
-    if not isinstance(model, OnnxModel):
-        raise UnavailableError(
-            f"{backend_name} takes models in ONNX form, '{model.name}' is a torch program", "Export it."
-        )
-    return model

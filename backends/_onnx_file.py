@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from edgewright.core.model import OnnxModel
+from edgewright.core.errors import UnavailableError
+from edgewright.core.model import Model, OnnxModel
 
 NEWEST_IR_VERSION = 10
 """What later versions of the format add (names of devices, element types of four bits and less) engines read without
@@ -19,3 +20,16 @@ def save_for_engine(model: OnnxModel, path: Path) -> list[Path]:
         copy.ir_version = NEWEST_IR_VERSION
         model = replace(model, ir=copy)
     return model.save(path)
+
+
+def onnx_form(model: Model, backend_name: str) -> OnnxModel:
+    """The model as ONNX, for backends that take nothing else.
+
+    Raises:
+        UnavailableError: when it is in torch form.
+    """
+    if not isinstance(model, OnnxModel):
+        raise UnavailableError(
+            f"{backend_name} takes models in ONNX form, '{model.name}' is a torch program", "Export it."
+        )
+    return model

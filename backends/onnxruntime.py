@@ -10,10 +10,10 @@ from typing import cast
 
 from edgewright.backends import _onnxruntime_cuda as cuda
 from edgewright.backends import _onnxruntime_session as session
-from edgewright.backends._base import Artifact, Availability, Backend, LayerTime, Session, Unsupported, onnx_form
+from edgewright.backends._base import Artifact, Availability, Backend, LayerTime, Session, Unsupported
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
-from edgewright.backends._onnx_file import save_for_engine
+from edgewright.backends._onnx_file import onnx_form, save_for_engine
 from edgewright.backends._onnxruntime_quiet import keep_quiet
 from edgewright.backends._operators import located, operators_used, unfeedable
 from edgewright.backends._profiles import Profiles, wall_times

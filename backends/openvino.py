@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import cast
 
 from edgewright.backends import _openvino_session as session
-from edgewright.backends._base import Artifact, Availability, Backend, LayerTime, Session, Unsupported, onnx_form
+from edgewright.backends._base import Artifact, Availability, Backend, LayerTime, Session, Unsupported
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
-from edgewright.backends._onnx_file import save_for_engine
+from edgewright.backends._onnx_file import onnx_form, save_for_engine
 from edgewright.backends._openvino_profile import precision, profiled_runs, settled
 from edgewright.backends._openvino_wrong import wrong
 from edgewright.backends._operators import located, operators_used, unfeedable

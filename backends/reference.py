@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewright.backends._base import Artifact, Availability, Backend, LayerTime, Session, Unsupported, onnx_form
+from edgewright.backends._base import Artifact, Availability, Backend, LayerTime, Session, Unsupported
+from edgewright.backends._onnx_file import onnx_form
 from edgewright.backends._operators import located, operators_used
 from edgewright.core.errors import EngineError, UnavailableError
 from edgewright.core.model import Model

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import cast
 
 from edgewright.backends import _tensorrt_fit as fit
-from edgewright.backends._base import Artifact, Availability, Backend, Session, Unsupported, onnx_form, registry
+from edgewright.backends._base import Artifact, Availability, Backend, Session, Unsupported, registry
 from edgewright.backends._isolation import call_isolated
 from edgewright.backends._limits import Limits
-from edgewright.backends._onnx_file import save_for_engine
+from edgewright.backends._onnx_file import onnx_form, save_for_engine
 from edgewright.backends._tensorrt_build import Shapes, refused
 from edgewright.backends._tensorrt_flavours import (
     AHEAD_OF_TIME,
