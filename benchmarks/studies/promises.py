@@ -7,6 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from builds_table import built
 from table import machine_of
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -23,6 +24,7 @@ def lines() -> list[str]:
         "explain.json": explained,
         "blame.json": blamed,
         "repeat.json": repeated,
+        "builds.json": built,
         "tamper.json": tampered,
     }
     for name, table in tables.items():

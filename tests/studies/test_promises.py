@@ -99,6 +99,24 @@ def test_a_search_says_what_it_chose_and_how_often_it_calibrated(study: Any, cas
     assert row["ratio"] > 0
 
 
+@pytest.mark.full
+def test_builds_are_counted_and_compared(study: Any, case: TinyCase, tmp_path: Path) -> None:
+    module = study("builds")
+    found = module.parallel([case], tmp_path, 4, "rpi5/onnxruntime")
+    assert found["failures"] == found["leftovers"] == 0
+    assert [(one["precision"], one["compiled"], one["equal_bytes"]) for one in found["distinct"]] == [
+        ("fp32", 1, True),
+        ("int8", 1, True),
+    ]
+    row = module.reproducible(case, "onnx/onnxruntime", "fp32", tmp_path / "places")
+    assert row["problem"] is None
+    assert row["equal_bytes"]
+    assert row["equal_digests"]
+    absent = module.reproducible(case, "onnx/aotinductor", "fp32", tmp_path / "absent")
+    assert absent["problem"] == "tiny has no torch form"
+    assert absent["equal_digests"] is None
+
+
 def rows_of(name: str) -> list[dict[str, Any]]:
     path = RESULTS / name
     if not path.exists():
@@ -141,7 +159,26 @@ def test_recorded_repetitions_took_a_second() -> None:
             assert one["added"].get("compile") == 1
 
 
+def test_recorded_builds_were_compiled_once_and_are_the_same_everywhere() -> None:
+    path = RESULTS / "builds.json"
+    if not path.exists():
+        pytest.skip("builds.json is not recorded yet")
+    record = json.loads(path.read_text("utf-8"))
+    first = record["parallel"]
+    assert first["processes"] == 16
+    assert first["failures"] == first["leftovers"] == 0
+    assert len(first["distinct"]) >= 4
+    assert all(one["compiled"] == 1 and one["equal_bytes"] for one in first["distinct"])
+    rows = record["reproducible"]
+    assert {row["runtime"] for row in rows} == {"onnxruntime", "openvino", "tensorrt", "aotinductor"}
+    for row in rows:
+        assert row["problem"] is None
+        assert row["equal_digests"]
+        assert row["equal_bytes"] or row["runtime"] != "onnxruntime"
+        assert "another user" in row["environments"]
+
+
 def test_the_verbs_are_told_by_the_help() -> None:
     done = subprocess.run([sys.executable, STUDIES, "--help"], capture_output=True, text=True, check=True)
-    for verb in ("search", "explain", "blame", "repeat"):
+    for verb in ("search", "explain", "blame", "repeat", "builds"):
         assert f"\n    {verb} MODEL..." in done.stdout
