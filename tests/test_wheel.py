@@ -24,6 +24,7 @@ NOT_SHIPPED = (
     "edgewright/benchmarks/results",
     "edgewright/benchmarks/studies",
 )
+SHIPPED = (".py", ".toml", ".css", ".j2", ".cmake", ".sh")
 FLOORS = ("core", "targets", "compiler", "backends", "benchmarks", "driver", "cli")
 
 LIST_PLUG_INS = """
@@ -77,11 +78,11 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_every_product_file(wheel: Path, checkout: Path) -> None:
     """Sources as git sees them, followed through the links; a file that setuptools forgets is a bug only users see."""
     expected = set()
-    for floor in FLOORS:
+    for floor in (*FLOORS, "cmake"):
         folder = checkout / "src" / "edgewright" / floor
         for path in folder.rglob("*"):
             name = PurePosixPath("edgewright", floor, *path.relative_to(folder).parts).as_posix()
-            if path.suffix in (".py", ".toml", ".css", ".j2") and not name.startswith(NOT_SHIPPED):
+            if path.suffix in SHIPPED and not name.startswith(NOT_SHIPPED):
                 expected.add(name)
     assert len(expected) > 20
     assert expected - set(members(wheel)) == set()
@@ -93,7 +94,7 @@ def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     assert tops == {"edgewright", f"edgewright-{__version__}.dist-info"}
     assert [name for name in names if name.startswith(NOT_SHIPPED)] == []
     kinds = {PurePosixPath(name).suffix for name in names if name.startswith("edgewright/")}
-    assert kinds <= {".py", ".toml", ".typed", ".css", ".j2"}
+    assert kinds <= {*SHIPPED, ".typed"}
     licences = [name for name in names if "/licenses/" in name]
     assert [PurePosixPath(name).name for name in licences] == ["LICENSE", "third-party-notices.md"]
 

@@ -26,6 +26,10 @@ function(edgewright_embed)
       "Give NAME a letter, then letters, digits and _.")
   endif()
 
+  if(NOT CMAKE_C_COMPILER AND NOT CMAKE_CXX_COMPILER)
+    message(FATAL_ERROR "edgewright_embed(${arg_TARGET}): there is no compiler. Write project(... LANGUAGES C).")
+  endif()
+
   set(folder "${CMAKE_CURRENT_BINARY_DIR}/edgewright-embed/${arg_TARGET}")
   set(made "${folder}/${arg_NAME}.c" "${folder}/${arg_NAME}.h")
   set(options "")
@@ -57,7 +61,11 @@ function(edgewright_embed)
     COMMENT "Embedding a model into ${arg_TARGET}: ${arg_NAME}.h, ${arg_NAME}.c"
     VERBATIM)
   add_custom_target("${step}" DEPENDS "${stamp}")
-  set_source_files_properties(${made} PROPERTIES GENERATED TRUE)
+  set_source_files_properties(${made} PROPERTIES GENERATED TRUE
+    SKIP_UNITY_BUILD_INCLUSION TRUE SKIP_PRECOMPILE_HEADERS TRUE SKIP_AUTOGEN TRUE)
+  if(NOT CMAKE_C_COMPILER)
+    set_source_files_properties("${folder}/${arg_NAME}.c" PROPERTIES LANGUAGE CXX)
+  endif()
   target_sources("${arg_TARGET}" PRIVATE ${made})
   target_include_directories("${arg_TARGET}" PUBLIC "$<BUILD_INTERFACE:${folder}>")
   add_dependencies("${arg_TARGET}" "${step}")
