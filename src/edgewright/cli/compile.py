@@ -108,6 +108,7 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--record", type=Path, metavar="FILE", help="write what was timed here (default: OUT.record.json)"
     )
+    parser.add_argument("--sbom", type=Path, metavar="FILE", help="write a bill of materials: see edgewright sbom")
     parser.add_argument("--trust-pickle", action="store_true", help="allow .pt files, which can run any code")
     parser.add_argument("--allow-nonfinite", action="store_true", help="allow NaN and infinite weights")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
@@ -170,6 +171,7 @@ def request_of(args: argparse.Namespace, out: Path, bar: ProgressLine) -> Compil
         time_limit_s=args.time_limit,
         depfile=args.depfile,
         record=args.record,
+        sbom=args.sbom,
         trust_pickle=args.trust_pickle,
         allow_nonfinite=args.allow_nonfinite,
         cache=not args.no_cache,

@@ -58,7 +58,21 @@ def compile_cached(request: CompileRequest) -> CompileReport:
                 report = compile_model(request, cache, depfile)
         if request.record is not None:
             begin_document(request.record)  # a build counts on a file that it names, even where nothing was timed
+        _write_sbom(report, request)
         return report
+
+
+def _write_sbom(report: CompileReport, request: CompileRequest) -> None:
+    """The bill of materials of what is at ``-o``; what missed a limit is not there, and has none."""
+    if request.sbom is None:
+        return
+    from edgewright.driver.sbom import write_sbom
+
+    (one,) = report.targets
+    if one.bundle != request.out:
+        request.log(f"{request.sbom} is not written: {request.out} is not there")
+        return
+    write_sbom(request.out, request.sbom, made_here=True)
 
 
 @dataclass

@@ -25,7 +25,20 @@ _MODELS = (".onnx", ".pt2")
 _ELSEWHERE = frozenset({"model", "targets", "data", "eval_data", "train_data", "golden", "recipe", "plan"})
 """Fields of a request that have parts of their own, by what they name."""
 _WITHOUT_EFFECT = frozenset(
-    {"out", "depfile", "record", "work", "progress", "log", "trust_pickle", "trace", "resume", "cache", "explain_miss"}
+    {
+        "out",
+        "depfile",
+        "record",
+        "sbom",
+        "work",
+        "progress",
+        "log",
+        "trust_pickle",
+        "trace",
+        "resume",
+        "cache",
+        "explain_miss",
+    }
 )
 """Fields that change nothing of what is made, or keep it from the cache altogether."""
 

@@ -30,8 +30,8 @@ class Depfile:
         """
         if self.request.depfile is None:
             return
-        record = self.request.record or self.request.depfile
-        written = [*self.outputs, self.request.depfile, record]
+        beside = [self.request.depfile, self.request.record, self.request.sbom]
+        written = [*self.outputs, *(one for one in beside if one is not None)]
         named = [one for one in files_read(self.request) if not _holds(one, written)]
         known = {os.path.realpath(one) for one in named}
         work = [] if self.request.work is None else [self.request.work]

@@ -6,7 +6,7 @@ Reading a bundle takes the standard library alone, so whatever an engine needs i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +127,16 @@ class Bundle:
         from edgewright.driver.verify import verify_bundle
 
         return verify_bundle(self.path, key=self.key, trust_native_code=trust_native_code)
+
+    def sbom(self) -> Mapping[str, object]:
+        """Its bill of materials: CycloneDX 1.6 JSON with a model card, as ``edgewright sbom`` prints it.
+
+        Raises:
+            BadInputError: a bundle that was changed since it was read.
+        """
+        from edgewright.driver.sbom import sbom_of
+
+        return sbom_of(self._opened())
 
     def explain(self, threads: int | None = None, *, trust_native_code: bool = False) -> Explanation:
         """Where its time goes on this machine, layer by layer, and what could help.

@@ -63,13 +63,17 @@ def _check_beside(request: CompileRequest, groups: list[Group]) -> None:
             f"--record names one file, and there are {len(groups)} targets",
             "Leave it out, each record lies beside its bundle; or compile for one target at a time.",
         )
-    for option, path in (("--depfile", request.depfile), ("--record", request.record)):
+    if request.sbom is not None and len(groups) > 1:
+        raise UsageError(
+            f"--sbom names one file, and there are {len(groups)} targets", "Type edgewright sbom for each bundle."
+        )
+    beside = {"--depfile": request.depfile, "--record": request.record, "--sbom": request.sbom}
+    for option, path in beside.items():
         if path is not None:
             check_output(path, folder=False, option=option)
     words = (request.model, request.data, request.eval_data, request.train_data)
     named = [Path(word) for word in words if word is not None and Path(word).is_file()]
-    outputs = {"-o": request.out, "--depfile": request.depfile, "--record": request.record}
-    require_apart(outputs, [*named, request.recipe, request.golden])
+    require_apart({"-o": request.out, **beside}, [*named, request.recipe, request.golden])
 
 
 def check_output(out: Path, *, folder: bool, option: str = "-o") -> None:

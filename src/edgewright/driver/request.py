@@ -52,6 +52,8 @@ class CompileRequest:
     depfile: Path | None = None
     record: Path | None = None
     """Where what was timed is written; None for beside the bundle."""
+    sbom: Path | None = None
+    """Where the bundle's bill of materials is written; None for nowhere."""
     trust_pickle: bool = False
     allow_nonfinite: bool = False
     keep: tuple[str, ...] = ()
