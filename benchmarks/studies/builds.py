@@ -21,11 +21,12 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from common import built, edgewright, load_cases, write
+from common import PACKAGES, built, edgewright, load_cases, write
 
 from edgewright.core.bundle import open_bundle
 
@@ -86,10 +87,19 @@ def run(names: Sequence[str], into: Path, cases: Path) -> int:
             for precision in precisions:
                 rows.append(reproducible(chosen[0], target, precision, Path(folder) / f"{len(rows)}"))
                 print(rows[-1], flush=True)
-    write(into, SCHEMA, {"parallel": first, "reproducible": rows})
+    packages = (*PACKAGES, *(name for name in ("torch", "tensorrt_rtx_cu13") if _installed(name)))
+    write(into, SCHEMA, {"parallel": first, "reproducible": rows}, packages)
     once = all(one["compiled"] == 1 and one["equal_bytes"] for one in first["distinct"])
     alike = all(one["problem"] or one["equal_digests"] for one in rows)
     return 0 if once and alike and not first["failures"] else 1
+
+
+def _installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def parallel(
