@@ -148,7 +148,10 @@ def call_isolated(
 
 def _open_here(backend: str, artifact: dict[str, Json], threads: int) -> Session:
     """Runs in the child."""
-    return registry().find(backend)().open(Artifact.from_json(artifact), threads)
+    from edgewright.backends._allocator import giving_back
+
+    with giving_back():
+        return registry().find(backend)().open(Artifact.from_json(artifact), threads)
 
 
 def _specs(value: Json) -> tuple[TensorSpec, ...]:
