@@ -184,6 +184,26 @@ def test_of_equal_steps_at_once_one_computes(cache: Path, tmp_path: Path, pool: 
     assert not list((store.folder / "tmp").iterdir())
 
 
+def test_a_step_that_is_not_kept_is_waited_for_once(cache: Path, tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+    """What is quick, or large for the time it took: then all who waited compute at once, not in a row."""
+    del cache
+    store, both = Store(tmp_path, 10**9), threading.Barrier(2)
+    waiting = threading.Semaphore(0)
+    asked = CompileRequest("net.onnx", ("native",), tmp_path, log=lambda _line: waiting.release())
+
+    def step() -> None:
+        with Steps(store, {}, asked).found_or_owned("engine", {"of": "net"}, "the engine") as hit:
+            assert hit is None
+            both.wait(SOON_S)
+
+    with Steps(store, {}, asked).found_or_owned("engine", {"of": "net"}, "the engine"):
+        others = [pool.submit(step) for _ in range(2)]
+        for _ in others:
+            assert waiting.acquire(timeout=SOON_S)
+    for one in others:
+        one.result(SOON_S)
+
+
 def test_a_step_that_fails_is_computed_by_the_next(tmp_path: Path) -> None:
     store = Store(tmp_path, 10**9)
     steps = Steps(store, {})

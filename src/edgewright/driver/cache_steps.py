@@ -104,15 +104,15 @@ class Steps:
         return f"from the cache: {', '.join(counts)}" if counts else ""
 
     def _own(self, store: Store, flights: Flights, key: Key, what: str) -> None:
-        """Returns when it is kept, or nobody else is computing it."""
+        """Returns when it is kept, or another has ended; what he did not keep is not worth another turn of waiting."""
 
         def waits() -> None:
             if self.request is not None:
                 self.request.log(f"  {what}: another compile is at work on it, which is waited for")
 
         with contextlib.suppress(ValueError, TypeError):  # an option that JSON cannot hold
-            while not store.has(key) and not flights.begin(key, waits):
-                pass
+            if not store.has(key):
+                flights.begin(key, waits)
 
     def _key(self, kind: str, parts: Parts) -> Key:
         return Key(kind, {**parts, **self.around})
