@@ -88,3 +88,9 @@ def test_a_folder_that_outputs_are_written_into_is_no_input_itself(tmp_path: Pat
     )
     Depfile(request, [request.out]).write()
     assert rule.read_text().splitlines()[1:] == [f"  {tmp_path}/a.npy", f"{tmp_path}/a.npy:"]
+
+
+def test_a_rule_without_prerequisites_ends_in_a_blank(tmp_path: Path) -> None:
+    """CMake 3.20.5 and 3.22.5 refuse the whole file without it, where the number of such rules is odd."""
+    write_depfile(tmp_path / "out.d", [tmp_path / "out.ewb"], [tmp_path / "a"])
+    assert (tmp_path / "out.d").read_text() == f"{tmp_path}/out.ewb: \\\n  {tmp_path}/a\n{tmp_path}/a: \n"

@@ -56,14 +56,15 @@ def write_depfile(path: Path, outputs: Sequence[Path], inputs: Iterable[Path]) -
     """Writes ``outputs: inputs`` in the form that make, Ninja and CMake read.
 
     Each input stands as a rule of its own too, as of gcc's ``-MP``: make would otherwise refuse to go on once one of
-    them was deleted or renamed.
+    them was deleted or renamed. The blank after its colon is for CMake 3.20 to 3.22, whose reader loses its place at a
+    rule that ends there.
 
     Raises:
         CannotWriteError, IOFailureError: when ``path`` cannot be written.
     """
     names = [escaped(str(item)) for item in sorted(set(inputs))]
     targets = " ".join(escaped(str(item)) for item in outputs)
-    lines = [" \\\n  ".join([f"{targets}:", *names]), *(f"{name}:" for name in names if not set(name) & set("%:"))]
+    lines = [" \\\n  ".join([f"{targets}:", *names]), *(f"{name}: " for name in names if not set(name) & set("%:"))]
     write_atomically(path, "\n".join([*lines, ""]).encode("utf-8", "surrogateescape"))
 
 
