@@ -87,7 +87,7 @@ def test_a_folder_that_outputs_are_written_into_is_no_input_itself(tmp_path: Pat
         model="m:net", targets=("native",), out=tmp_path / "o.ewb", data=str(tmp_path), depfile=rule
     )
     Depfile(request, [request.out]).write()
-    assert rule.read_text().splitlines()[1:] == [f"  {tmp_path}/a.npy", f"{tmp_path}/a.npy:"]
+    assert rule.read_text().splitlines()[1:] == [f"  {tmp_path}/a.npy", f"{tmp_path}/a.npy: "]
 
 
 def test_a_rule_without_prerequisites_ends_in_a_blank(tmp_path: Path) -> None:

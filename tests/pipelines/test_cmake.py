@@ -189,7 +189,7 @@ def test_gates_pass_fail_and_are_skipped(bundles: Path, tmp_path: Path) -> None:
     assert "gone.ewb does not exist" in log
     assert (bundles / "said").read_text() == f"on the board: edgewright verify {bundles / 'elsewhere.ewb'}\n"
     listed = (one.build / "CTestTestfile.cmake").read_text()
-    properties = dict(re.findall(r"set_tests_properties\(\[=\[(\w+)\]=\] (.*)", listed))
+    properties = dict(re.findall(r"set_tests_properties\(\W*(\w+)\W* (.*)", listed))
     assert 'LABELS "edgewright;nightly"' in properties["here"]
     assert 'RESOURCE_LOCK "edgewright-board"' in properties["prefixed"]
     assert {name for name, rest in properties.items() if "RUN_SERIAL" in rest} == {"small"}
