@@ -26,12 +26,12 @@ def lines(record: Json) -> list[str]:
     head = [
         intro,
         "",
-        "| bundle | engine | verify | run | load | not isolated | verify takes | an inference, isolated and not |",
+        "| bundle | engine, limit | verify | run | load | not isolated | verify takes | an inference, isolated and not |",
         "|---|---|---|---|---|---|---|---|",
     ]
     machine = (
-        "Memory is the most that the process and its children held at any instant, with pages that both share counted"
-        f" for each of them (and counted once). {machine_of(record)}; record:"
+        "Memory is the most that the process and its children held at any instant; pages that both share count once (in"
+        f" brackets, for each of them). {machine_of(record)}; record:"
     )
     link = "[benchmarks/results/small.json](../benchmarks/results/small.json)."
     return [*head, *(_line(row) for row in record["rows"]), "", machine, link]
@@ -43,10 +43,10 @@ def arm_lines(record: Json) -> list[str]:
 
 
 def _line(row: Json) -> str:
-    held = [f"{row[one]['rss_bytes'] / 1e6:.0f} MB ({row[one]['pss_bytes'] / 1e6:.0f})" for one in USES]
+    held = [f"{row[one]['pss_bytes'] / 1e6:.0f} MB ({row[one]['rss_bytes'] / 1e6:.0f})" for one in USES]
     cells = [
         f"{row['model']}, {row['precision']}",
-        f"{row['engine_bytes'] / 1e6:.2f} MB",
+        f"{row['engine_bytes'] / 1e6:.2f} MB, {row['limit_bytes'] / 1e6:.0f} MB",
         *held,
         f"{row['verify']['wall_s']:.2f} s",
         f"{row['load']['inference_us']:.0f} us, {row['load_here']['inference_us']:.0f} us",
