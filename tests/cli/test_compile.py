@@ -73,6 +73,11 @@ def test_int8_is_proven_and_bundled(int8_compiled: Compiled) -> None:
     assert accuracy.drop <= 0.5
     engine = b"".join(out.read_bytes() for _ in range(1))
     assert b"QuantizeLinear" in engine
+    given = bundle.manifest.data
+    assert given is not None
+    assert given.prove == accuracy.data_digest
+    assert given.train is None
+    assert len({given.calibrate, given.select, given.prove}) == 3
     assert "serves alone" in done.stderr, "the split of the one data set must be said"
     golden = bundle.golden()
     assert len(golden.inputs) >= 4

@@ -103,6 +103,8 @@ def test_the_whole_chain_ends_in_a_bundle_that_names_it(run_cli: RunCli, project
     choice = bundle.journal["plan"]["choice"]
     assert choice["variant"] in ("recovered", "qat")
     assert choice["widths"] == ["0=16"]
+    assert bundle.manifest.data is not None
+    assert bundle.manifest.data.train not in (None, bundle.manifest.data.calibrate)
     assert not (project.folder / "net.ewb.work").exists()
 
 

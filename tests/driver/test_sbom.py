@@ -84,6 +84,14 @@ def test_accuracy_is_there_where_it_was_measured(bundle: Path, mlp_path: Path, m
     assert "measured" in rows[0]["slice"]
     (data,) = card["modelParameters"]["datasets"]
     assert data["contents"]["properties"][0] == {"name": "edgewright:data:digest", "value": "d" * 64}
+    given = {"calibrate": "a" * 64, "select": "b" * 64, "prove": "d" * 64, "train": None}
+    write_mlp_bundle(mlp_path, mlp_feeds, bundle, accuracy=MEASURED, data=given)
+    sets = checked(bundle)["metadata"]["component"]["modelCard"]["modelParameters"]["datasets"]
+    assert [(one["name"], one["contents"]["properties"][0]["value"][0]) for one in sets] == [
+        ("calibrate", "a"),
+        ("select", "b"),
+        ("prove", "d"),
+    ]
     unmeasured = {**MEASURED, "value": None, "drop": None, "mark": "unmeasured"}
     write_mlp_bundle(mlp_path, mlp_feeds, bundle, accuracy=unmeasured)
     rows = checked(bundle)["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]

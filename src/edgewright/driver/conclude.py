@@ -57,6 +57,7 @@ def conclude(job: Job, group: Group, winner: Winner, because: object) -> TargetR
         recipe_digest=recipe_digest,
         preprocessing=job.preprocessing_json,
         because=because,
+        data=job.data_digests,
     )
     if winner.latency is not None and winner.latency.record is not None:
         subject = replace(winner.latency.record.subject, bundle_sha256=digest)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgewright.core import jsontext
+from edgewright.core.bundle import DataRecord
 from edgewright.core.data import DataSet
 from edgewright.core.model import OnnxModel, TorchFile, TorchSource
 from edgewright.driver.cache_steps import Steps
@@ -65,6 +66,14 @@ class Job:
     def preprocessing_json(self) -> dict[str, object]:
         """How images become inputs, as the manifest has it; empty where the recipe does not say."""
         return {name: steps.to_json() for name, steps in self.recipe.preprocessing.items()}
+
+    @property
+    def data_digests(self) -> DataRecord | None:
+        """Of the samples that were given; None without any."""
+        if self.sets is None and self.train is None:
+            return None
+        sets = (None, None, None) if self.sets is None else (self.sets.calibrate, self.sets.select, self.sets.prove)
+        return DataRecord(*(None if one is None else one.digest for one in (*sets, self.train)))
 
     @property
     def _sizes_json(self) -> dict[str, object]:

@@ -12,7 +12,7 @@ from edgewright.backends import Artifact, open_isolated
 from edgewright.compiler.journal import JournalEntry
 from edgewright.compiler.pass_base import Stage
 from edgewright.compiler.precisions import PrecisionShares
-from edgewright.core.bundle import Golden, write_bundle
+from edgewright.core.bundle import DataRecord, Golden, write_bundle
 from edgewright.core.bundle.manifest import (
     Accuracy,
     BackendRecord,
@@ -101,6 +101,7 @@ def write(
     recipe_digest: str,
     preprocessing: Mapping[str, object],
     because: object,
+    data: DataRecord | None = None,
 ) -> str:
     """Writes the bundle whole or not at all and gives its digest. Nothing in it depends on time or place.
 
@@ -121,6 +122,7 @@ def write(
         recipe_digest=recipe_digest,
         plan_digest=built.choice.digest,
         tolerances=proof.tolerances,
+        data=data,
         preprocessing=preprocessing or None,
     )
     journal = {

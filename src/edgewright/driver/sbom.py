@@ -23,6 +23,12 @@ from edgewright.core.tensors import TensorSpec
 Json = dict[str, object]
 _SCHEMA = "http://cyclonedx.org/schema/bom-1.6.schema.json"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "edgewright.bundle")
+_DATA = {
+    "calibrate": "what value ranges were measured on",
+    "select": "what choices were made by",
+    "prove": "what accuracy was proven on",
+    "train": "what passes could train on",
+}
 _BUNDLE, _MODEL, _PARENT = "bundle", "original-model", "parent-bundle"
 
 
@@ -155,13 +161,11 @@ def _card(manifest: Manifest) -> Json:
         "outputs": [{"format": _tensor(spec)} for spec in manifest.outputs],
     }
     card: Json = {"modelParameters": parameters}
+    if datasets := _datasets(manifest):
+        parameters["datasets"] = datasets
     accuracy = manifest.accuracy
     if accuracy is None:
         return card
-    if accuracy.data_digest is not None:
-        parameters["datasets"] = [
-            _data("proof", accuracy.data_digest, "what accuracy was proven on", [("data:samples", str(accuracy.n))])
-        ]
     where = f"{accuracy.n} samples of the proof data"
     rows = [(accuracy.metric, accuracy.value, f"the engine on {where}, {accuracy.mark}")]
     rows += [(accuracy.metric, accuracy.reference, f"the original model on {where}")]
@@ -174,15 +178,22 @@ def _card(manifest: Manifest) -> Json:
     return card
 
 
-def _data(name: str, digest: str, what: str, more: list[tuple[str, str]] | None = None) -> Json:
-    stated = _properties([("data:digest", digest), *(more or [])])
-    return {
-        "type": "dataset",
-        "bom-ref": f"data:{name}",
-        "name": name,
-        "description": what,
-        "contents": {"properties": stated},
-    }
+def _datasets(manifest: Manifest) -> list[Json]:
+    """The samples that were given here, by their digests; what the original was trained on, nobody knows here."""
+    given, accuracy = manifest.data, manifest.accuracy
+    digests = dict.fromkeys(_DATA) if given is None else {name: getattr(given, name) for name in _DATA}
+    if accuracy is not None and accuracy.data_digest is not None:
+        digests["prove"] = accuracy.data_digest
+    found: list[Json] = []
+    for name, digest in digests.items():
+        if digest is None:
+            continue
+        stated = [("data:digest", digest)]
+        if name == "prove" and accuracy is not None:
+            stated.append(("data:samples", str(accuracy.n)))
+        about: Json = {"type": "dataset", "bom-ref": f"data:{name}", "name": name, "description": _DATA[name]}
+        found.append({**about, "contents": {"properties": _properties(stated)}})
+    return found
 
 
 def _tensor(spec: TensorSpec) -> str:

@@ -11,6 +11,7 @@ import pytest
 from edgewright.core.bundle import (
     Accuracy,
     BackendRecord,
+    DataRecord,
     Golden,
     Limits,
     Manifest,
@@ -40,6 +41,7 @@ def manifest() -> Manifest:
         outputs=(TensorSpec("y", "float32", (1, None)),),
         passes=(PassRecord("fold-constants", {"max_bytes": 1}),),
         accuracy=Accuracy("top1", 0.91, 0.905, 0.005, 1000, digest_of("data"), "host-proxy"),
+        data=DataRecord(digest_of("calibrate"), None, digest_of("data"), digest_of("train")),
         limits=Limits(0.01, True, None, None),
         size_bytes=9,
         recipe_digest=digest_of("recipe"),

@@ -14,6 +14,7 @@ What the manifest has (:class:`Manifest` is its typed form, ``Manifest.to_json``
     passes        [{name, options}]
     accuracy      {metric, reference, value, drop, n, data_digest, mark} | null
                   mark: "measured" | "host-proxy" | "unmeasured" (then value and drop are null)
+    data          {calibrate, select, prove, train}, each a digest | null
     limits        {max_drop, drop_met, max_bytes, bytes_met}, each null where there is none
     size_bytes    bytes of the engine's files
     recipe_digest, plan_digest, parent | null       SHA-256 in hex
@@ -28,6 +29,7 @@ from edgewright.core.bundle.golden import Golden
 from edgewright.core.bundle.manifest import (
     Accuracy,
     BackendRecord,
+    DataRecord,
     FileRecord,
     Limits,
     Manifest,
@@ -44,6 +46,7 @@ __all__ = [
     "Accuracy",
     "BackendRecord",
     "Bundle",
+    "DataRecord",
     "FileRecord",
     "Golden",
     "Limits",

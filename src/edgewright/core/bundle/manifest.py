@@ -85,6 +85,18 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class DataRecord:
+    """Digests of the samples that were given, by what they were for; None where there were none."""
+
+    calibrate: str | None = None
+    select: str | None = None
+    """What choices were made by."""
+    prove: str | None = None
+    train: str | None = None
+    """What passes could train on."""
+
+
+@dataclass(frozen=True)
 class Limits:
     """The reproducible limits the user stated, and whether each was met; None is no limit, or nobody could judge."""
 
@@ -130,6 +142,7 @@ class Manifest:
     recipe_digest: str
     plan_digest: str
     tolerances: Tolerances
+    data: DataRecord | None = None
     preprocessing: Mapping[str, object] | None = None
     state: tuple[StateLink, ...] = ()
     parent: str | None = None
@@ -171,6 +184,7 @@ class Manifest:
             recipe_digest=top.sha256("recipe_digest"),
             plan_digest=top.sha256("plan_digest"),
             tolerances=_tolerances(top.record("tolerances")),
+            data=_data(top.optional_record("data")),
             preprocessing=top.optional_mapping("preprocessing"),
             state=tuple(StateLink(item.text("output"), item.text("input")) for item in _optional_list(top, "state")),
             parent=top.optional_sha256("parent"),
@@ -240,6 +254,12 @@ def _accuracy(fields_: Fields | None) -> Accuracy | None:
     if found.mark != "unmeasured" and None in (found.reference, found.value, found.drop):
         fields_.complain("value", f"an accuracy marked '{found.mark}' needs reference, value and drop")
     return found
+
+
+def _data(fields_: Fields | None) -> DataRecord | None:
+    if fields_ is None:
+        return None
+    return DataRecord(**{name: fields_.optional_sha256(name) for name in ("calibrate", "select", "prove", "train")})
 
 
 def _limits(fields_: Fields) -> Limits:
