@@ -26,7 +26,7 @@ def lines(record: Json) -> list[str]:
     head = [
         intro,
         "",
-        "| bundle | engine, limit | verify | run | load | not isolated | verify takes | an inference, isolated and not |",
+        "| bundle | engine, limit | verify | run | load | not isolated | verify takes | inference, isolated or not |",
         "|---|---|---|---|---|---|---|---|",
     ]
     machine = (

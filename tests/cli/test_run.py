@@ -150,6 +150,16 @@ def test_images_are_prepared_as_the_bundle_says(run_here: RunHere, tmp_path: Pat
     with np.load(tmp_path / "out.npz") as arrays:
         assert arrays["same"].shape == (2, 3, 4, 4)
         assert arrays["same"][:, 0, 0, 0].tolist() == [1.0, -1.0]
+    assert done.stderr == ""
+    (folder / "readme.txt").write_text("not an image")
+    silent = write_graph_bundle(graph, feeds, tmp_path / "silent.ewb")
+    done = run_here("run", silent, "--input", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "pixels are divided by 255" in done.stderr
+    document = json.loads(done.stdout)
+    assert [note.partition(":")[0] for note in document["notes"]] == ["images", "images"]
+    assert "readme.txt" in document["notes"][1]
+    assert document["outputs"]["same"]["values"][0][0][0][0] == pytest.approx(102 / 255)
 
 
 def test_with_a_key_only_what_it_signed_is_run_or_loaded(run_here: RunHere, rows: Path, tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> ExitCode:
     files = [Path(text.partition("=")[2] or text) for text in args.input]
     require_apart({"-o": args.out}, [args.bundle, args.key, *files, *(Path(text) for text in args.input)])
     report = run_bundle(args.bundle, args.input, args.threads, key=args.key, trust_native_code=args.trust_native_code)
+    for note in report.notes:
+        _console.warn(_console.escape_lines(note))
     if args.out is not None:
         _answers.write(report, args.out)
     if args.json:

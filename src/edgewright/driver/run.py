@@ -51,6 +51,8 @@ class RunReport:
     samples: int
     threads: int
     outputs: tuple[Answers, ...]
+    notes: tuple[str, ...] = ()
+    """What the user should know of how the inputs were read."""
 
     def to_json(self, *, values: bool = True) -> dict[str, object]:
         """The document of ``--json``, and of an ``-o`` file of JSON; without ``values`` shapes alone."""
@@ -60,6 +62,7 @@ class RunReport:
             "digest": self.digest,
             "samples": self.samples,
             "threads": self.threads,
+            "notes": list(self.notes),
             "outputs": {one.name: one.to_json(values=values) for one in self.outputs},
         }
 
@@ -102,7 +105,7 @@ def run_bundle(
             _answers(spec, tuple(one[spec.name] for one in answers), _is_batched(spec, wanted, feeding))
             for spec in loaded.outputs
         )
-        return RunReport(path.name, loaded.digest, feeding.count, loaded.threads, outputs)
+        return RunReport(path.name, loaded.digest, feeding.count, loaded.threads, outputs, feeding.notes)
 
 
 def _is_batched(output: TensorSpec, inputs: tuple[TensorSpec, ...], feeding: Feeding) -> bool:

@@ -25,6 +25,8 @@ class Feeding:
     """The feed at an index (0 <= index < ``count``)."""
     batched: frozenset[str] = frozenset()
     """Inputs that were cut from one array along the axis that is their own first: so are the answers joined."""
+    notes: tuple[str, ...] = ()
+    """What was done that nobody asked for, and what was left out."""
 
     def __iter__(self) -> Iterator[Feeds]:
         return (self.read(index) for index in range(self.count))
@@ -155,7 +157,15 @@ def _folder(path: Path, specs: tuple[TensorSpec, ...], preprocessing: Mapping[st
             f"{path.name} has a file for each sample, and the model has {len(specs)} inputs", "Give .npz files for it."
         )
     (spec,) = specs
-    paths = list_samples(path).paths
+    files = list_samples(path)
+    paths, notes = files.paths, []
+    if paths[0].suffix.lower() in IMAGE_SUFFIXES and spec.name not in preprocessing and spec.dtype != "uint8":
+        notes.append(
+            f"{path.name}: the bundle does not say how images become '{spec.name}':"
+            " pixels are divided by 255 and resized to fit"
+        )
+    if files.skipped:
+        notes.append(f"{path.name}: {len(files.skipped)} files are no samples, such as {files.skipped[0]}")
 
     def read(index: int) -> Feeds:
         item = paths[index]
@@ -169,7 +179,7 @@ def _folder(path: Path, specs: tuple[TensorSpec, ...], preprocessing: Mapping[st
 
     for index in range(len(paths)):  # each is looked at before the first is run
         read(index)
-    return Feeding(len(paths), read, frozenset({spec.name}))
+    return Feeding(len(paths), read, frozenset({spec.name}), tuple(notes))
 
 
 def _joined(parts: Sequence[Feeding]) -> Feeding:
