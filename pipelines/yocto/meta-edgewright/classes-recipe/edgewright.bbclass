@@ -67,7 +67,9 @@ edgewright_fatal() {
 edgewright_undeclared[doc] = "Prints the files that the compile read although no SRC_URI brings them"
 edgewright_undeclared() {
     here=$(pwd -P)
-    sed -n 's/:$//p' ${B}/depfile | grep -e '^/' -e '^\.\./' | grep -v -F -e "${S}/" -e "$here/" || true
+    # The prerequisites of the first rule, without make's escapes.
+    sed -n -e 's/ \\$//' -e 's/^  //p' ${B}/depfile | sed -e 's/\$\$/$/g' -e 's/\\\(.\)/\1/g' |
+        grep -e '^/' -e '^\.\./' | grep -v -F -e "${S}/" -e "$here/" || true
 }
 
 do_configure[noexec] = "1"
