@@ -116,6 +116,8 @@ def test_inputs_that_are_not_named_or_missing(ratio: Path, tmp_path: Path) -> No
         (f"a={file}",): "nothing is given for input 'b'",
         (f"a={file}", f"a={file}"): "input 'a' is given twice",
         (f"c={file}",): "the model has no input 'c'",
+        ("",): "an input is empty text",
+        ("a=", f"b={file}"): "no file stands behind a=",
         (f"a={file}", str(tmp_path)): "holds whole samples",
         (str(tmp_path / "no.npz"),): "is not there",
     }.items():

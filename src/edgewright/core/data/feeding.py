@@ -50,6 +50,8 @@ def open_feeds(
         UsageError: a file that is not there, an input that is named twice or not at all.
         BadInputError: data that is broken or does not fit, naming the input, what it takes and what was given.
     """
+    if "" in given:
+        raise UsageError("an input is empty text", "Is a variable unset? Give a file or a folder.")
     if len(given) == 1 and (path := Path(given[0])).is_dir():
         return _folder(path, specs, preprocessing or {})
     if len(given) == 1 and given[0].lower().endswith(".npz"):
@@ -70,6 +72,8 @@ def open_feeds(
 def _named(text: str, specs: tuple[TensorSpec, ...]) -> tuple[str, Path]:
     """The input and the file that ``text`` means; the names are the model's own, so they may hold ``=``."""
     for spec in sorted(specs, key=lambda one: -len(one.name)):
+        if text == f"{spec.name}=":
+            raise UsageError(f"no file stands behind {text}", "Is a variable unset? Give a file.")
         if text.startswith(f"{spec.name}="):
             return spec.name, Path(text[len(spec.name) + 1 :])
     before, sign, after = text.partition("=")
