@@ -25,6 +25,8 @@ COMPILERS = {
     "c99": ("gcc", "-std=c99", "-x", "c"),
     "c17": ("gcc", "-std=c17", "-x", "c"),
     "c++11": ("g++", "-std=c++11", "-x", "c++"),
+    "clang": ("clang", "-std=c99", "-x", "c"),
+    "clang++": ("clang++", "-std=c++11", "-x", "c++"),
 }
 SHOW = r"""
 #include <stdio.h>
@@ -113,7 +115,11 @@ def shown(program: Path, *files: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("form", "compiler"),
-    [("array", "c99"), ("string", "c99"), ("incbin", "c99"), ("string", "c++11"), ("array", "c++11"), ("array", "c17")],
+    [
+        *[("array", compiler) for compiler in COMPILERS],
+        *[("string", "c99"), ("string", "c++11"), ("string", "clang"), ("string", "clang++")],
+        *[("incbin", "c99"), ("incbin", "clang")],
+    ],
 )
 def test_a_program_reads_the_engine_and_its_specification(form: Any, compiler: str, tmp_path: Path) -> None:
     source = make_bundle(tmp_path / "bundle", preprocessing={"x": {"mean": [0.5], "why": 'a "\\ ?'}})
