@@ -16,7 +16,7 @@ from edgewright.cli._main import verbs
 
 ABSENT_ON_A_DEVICE = (
     "onnx", "onnx_ir", "onnxscript", "torch", "openvino", "tensorrt", "tensorrt_rtx", "sklearn", "scipy", "PIL",
-    "jinja2", "markupsafe", "resvg_py", "torch_pruning", "torchao", "optuna",
+    "jinja2", "markupsafe", "resvg_py", "torch_pruning", "torchao", "optuna", "cryptography",
 )  # fmt: skip
 # Module (with what is below it) -> why it may need more than a device has installed.
 NEEDS_THE_COMPILE_EXTRA = {

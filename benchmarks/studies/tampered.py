@@ -17,6 +17,7 @@ import io
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,16 +25,21 @@ from typing import Any
 from alterations import Altered, Signed, alterations
 from common import others, write
 
-from edgewright.cli import main
 from edgewright.core.bundle import Bundle, open_bundle
-from edgewright.core.bundle.keys import new_keys
-from edgewright.driver.sign import sign_bundle
+from edgewright.core.bundle.keys import new_keys, read_private_key
+from edgewright.core.bundle.signature import Signatures, sign_digest, signature_path
 
 SCHEMA = "edgewright.study-tamper/1"
 ENGINES = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "torch")
 STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.spawn", "os.system")
 REFUSED = 65
 Json = dict[str, Any]
+
+
+def main(words: Sequence[str]) -> int:
+    """The installed command, in this process, where guards see what it does."""
+    (script,) = entry_points(group="console_scripts", name="edgewright")
+    return int(script.load()(words))
 
 
 class Guard:
@@ -134,12 +140,14 @@ def signed_copy(path: Path, folder: Path, every: int = 1) -> Signed:
     copy.write_bytes(path.read_bytes())
     private, public, _ = new_keys(folder / "signer")
     stranger, _, _ = new_keys(folder / "stranger")
-    report = sign_bundle(copy, private)
-    return Signed(copy, report.signature.read_bytes(), public, stranger, every=every)
+    digest = open_bundle(copy).digest
+    signature = Signatures(digest, (sign_digest(read_private_key(private), digest),)).to_bytes()
+    signature_path(copy).write_bytes(signature)
+    return Signed(copy, signature, public, stranger, every=every)
 
 
 def _verified(one: Altered, key: Path | None, guard: Guard) -> int:
-    """The exit code of the command, in this process, where the guards see it."""
+    """The exit code of the command."""
     words = ["verify", str(one.path), *(["--key", str(key)] if key else [])]
     quiet = io.StringIO()
     with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet), guard.watching():

@@ -27,6 +27,7 @@ _EXTRAS = {
     "onnxscript": "compile",
     "torch": "torch",
     "PIL": "images",
+    "cryptography": "sign",
     "jinja2": "report",
     "markupsafe": "report",
 }

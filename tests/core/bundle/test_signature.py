@@ -7,6 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgewright.core import jsontext
 from edgewright.core.bundle import Golden, Manifest, open_bundle, write_bundle
@@ -172,6 +174,42 @@ def test_altered_signatures_are_refused(path: Path, private: Path, public: Path,
     where.symlink_to(tmp_path / "nowhere")
     with pytest.raises(UsageError):
         read_signatures(where)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_other_byte_of_bundle_or_signature_is_refused(
+    data: st.DataObject, path: Path, private: Path, public: Path
+) -> None:
+    signature = signature_path(path)
+    if not signature.exists():
+        sign(path, private)
+    file = data.draw(st.sampled_from([path, signature]))
+    whole = file.read_bytes()
+    changed = bytearray(whole)
+    changed[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        file.write_bytes(changed[: data.draw(st.integers(0, len(whole)))] if data.draw(st.booleans()) else changed)
+        refused(path, public)
+    finally:
+        file.write_bytes(whole)
+    assert open_bundle(path, public).signed_by
+
+
+def test_what_was_checked_is_what_is_loaded(
+    path: Path, private: Path, public: Path, manifest: Manifest, golden: Golden, tmp_path: Path
+) -> None:
+    """The file is exchanged for another whole bundle, signature and all, between the check and the use."""
+    sign(path, private)
+    bundle = open_bundle(path, public)
+    other = tmp_path / "other.onnx"
+    other.write_bytes(b"NOT onnx")
+    (tmp_path / "weights.bin").write_bytes(b"w")
+    engine = {"model.onnx": other, "data/weights.bin": tmp_path / "weights.bin"}
+    write_bundle(path, manifest.to_json(), {}, engine, golden)
+    sign(path, private)
+    with pytest.raises(BadInputError, match=r"engine/model\.onnx"):
+        bundle.extract_engine(tmp_path / "engine")
 
 
 def test_private_keys_are_made_for_one_reader_and_never_over_another(tmp_path: Path) -> None:
