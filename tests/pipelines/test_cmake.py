@@ -129,20 +129,22 @@ def test_a_build_compiles_what_changed_and_nothing_else(generator: str, tmp_path
     assert one.is_idle()
     assert bundle.stat().st_mtime_ns == made
 
-    # A file that no word of the project names: the factory opens it, and the depfile says so.
-    samples.touch()
-    said = one.make()
-    assert COMPILING in said
-    assert "unchanged" in said
-    assert "Building" not in said, "the same bundle gives the same C, which is not compiled again"
-    assert one.is_idle()
-    if generator == NINJA:
+    # A file that no word of the project names: the factory opens it, and the depfile says so. The page on CMake has the
+    # first case with Ninja.
+    if generator == MAKE:
+        samples.touch()
+        said = one.make()
+        assert COMPILING in said
+        assert "unchanged" in said
+        assert "Building" not in said, "the same bundle gives the same C, which is not compiled again"
+    else:
         samples.write_text(samples.read_text() + ",".join(["1.5"] * 16) + "\n")
         said = one.make()
         assert COMPILING in said
         assert "net.c.o" in said
         assert one.run(program).stdout.splitlines()[0] != first.splitlines()[0], "another bundle, another digest"
-        assert one.is_idle()
+    assert one.is_idle()
+    if generator == NINJA:
         assert one.ctest("-j2") == {"gadget": "Passed", "same-numbers": "Passed", "small-enough": "Passed"}
         assert one.is_idle(), "the record that a gate adds to is no input"
     one.make("--target", "clean")
