@@ -31,7 +31,7 @@ def lines(record: Json) -> list[str]:
     ]
     machine = (
         "Memory is the most that the process and its children held at any instant; pages that both share count once (in"
-        f" brackets, for each of them). {machine_of(record)}; record:"
+        f" brackets, for each of them); bold is beyond the limit. {machine_of(record)}; record:"
     )
     link = "[benchmarks/results/small.json](../benchmarks/results/small.json)."
     return [*head, *(_line(row) for row in record["rows"]), "", machine, link]
@@ -42,8 +42,13 @@ def arm_lines(record: Json) -> list[str]:
     return [f"- `{file}`" for file in record["arm"]["files"].values()]
 
 
+def _held(one: Json, limit: int) -> str:
+    text = f"{one['pss_bytes'] / 1e6:.0f} MB ({one['rss_bytes'] / 1e6:.0f})"
+    return text if one["pss_bytes"] <= limit else f"**{text}**"
+
+
 def _line(row: Json) -> str:
-    held = [f"{row[one]['pss_bytes'] / 1e6:.0f} MB ({row[one]['rss_bytes'] / 1e6:.0f})" for one in USES]
+    held = [_held(row[one], row["limit_bytes"]) for one in USES]
     cells = [
         f"{row['model']}, {row['precision']}",
         f"{row['engine_bytes'] / 1e6:.2f} MB, {row['limit_bytes'] / 1e6:.0f} MB",
