@@ -21,6 +21,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ LEFT_TO_CI = {"make demo": "demo", "make test": "test"}
 USED_BY = {"make": "$ make", "ninja": "$ ninja", "cmake": "$ cmake", "toml": None, "c": None, "yaml": None}
 """Kinds of blocks that become files, and what must use each later on; None is anything that names the file."""
 RUN, READ = ("console", "python", *USED_BY, "prepare"), ("json", "text", "mermaid")
+TOOLS = ("bazel", "bitbake", "cc", "cmake", "ctest", "gcc", "ninja", "openssl")
 LIMIT_S = 300
 WHOLE = ("README.md",)
 CACHED = ("cache.md", "cmake.md")
@@ -60,6 +62,12 @@ class Block:
     @property
     def file(self) -> str | None:
         found = re.search(r"\bfile=(\S+)", self.info)
+        return found and found[1]
+
+    @property
+    def source(self) -> str | None:
+        """The file of the repository that this is an excerpt of: what a test runs, a page shows."""
+        found = re.search(r"\bfrom=(\S+)", self.info)
         return found and found[1]
 
     @property
@@ -164,9 +172,27 @@ def opening(command: str, folder: Path, page: str, openings: Path) -> subprocess
     return subprocess.CompletedProcess(command, 0, (kept / SAID).read_text("utf-8"))
 
 
+def check_excerpt(block: Block, page: str) -> None:
+    """Whole lines of the file, in a row, as they stand there but for what all of them are indented by."""
+    assert block.source is not None
+    wanted = block.text.splitlines()
+    rows = (ROOT / block.source).read_text("utf-8").splitlines()
+    starts = [at for at, row in enumerate(rows) if row.strip() == wanted[0].strip()]
+    excerpts = (textwrap.dedent("\n".join(rows[at : at + len(wanted)])).splitlines() for at in starts)
+    assert wanted in list(excerpts), f"{page}:{block.line}: this is not how {block.source} has it"
+
+
+def require_tools(command: str, where: str) -> None:
+    """Skips the rest of a page where a build system that it is about is not on this machine."""
+    for tool in TOOLS:
+        if re.search(rf"(^|[|;&({{] *){tool}\b", command) and shutil.which(tool) is None:
+            pytest.skip(f"{where}: there is no {tool} on this machine; the page was run up to here")
+
+
 def check_console(block: Block, folder: Path, page: str, openings: Path) -> None:
     where = f"{page}:{block.line}"
     for command, shown in steps(block.text):
+        require_tools(command, where)
         assert command, f"{where}: the block does not start with '$ '"
         if command in LEFT_TO_CI:
             continue
@@ -195,6 +221,9 @@ def test_every_block_does_what_the_page_says(page: Path, tmp_path: Path, opening
     found = blocks(page.read_text("utf-8"))
     for index, block in enumerate(found):
         where = f"{page.name}:{block.line}"
+        if block.source:
+            check_excerpt(block, page.name)
+            continue
         assert block.kind in (*RUN, *READ), f"{where}: a fence of kind '{block.kind}' is not run; use one of {RUN}"
         if block.kind in READ:
             json.loads(block.text) if block.kind == "json" else None
@@ -259,5 +288,8 @@ def test_a_false_page_is_noticed(tmp_path: Path) -> None:
     check_console(
         Block(1, "console", "", "$ false\n$ echo $?\n1\n$ echo a \\\n>   b\na b\n"), tmp_path, "page", tmp_path
     )
+    check_excerpt(Block(1, "toml", "from=pyproject.toml", '[project]\nname = "edgewright"\n'), "page")
+    with pytest.raises(AssertionError, match="not how pyproject"):
+        check_excerpt(Block(1, "toml", "from=pyproject.toml", '[project]\nname = "other"\n'), "page")
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
         check_python(Block(1, "python", "", "1 / 0\n"), tmp_path, "page")
