@@ -19,14 +19,15 @@ def _program(ctx, of_test = False):
     """The command as (path, files to make it)."""
     if ctx.attr.program:
         tool = ctx.attr.program[DefaultInfo].files_to_run
-        return (tool.executable.short_path if of_test else tool.executable.path), tool
+        path = tool.executable.short_path if of_test else tool.executable.path
+        return (path if "/" in path else "./" + path), tool  # a shell looks for a bare name on the PATH
     path = ctx.attr._program[EdgewrightProgramInfo].path
     if not path:
         fail("there is no edgewright: build with --{}=/path/to/edgewright".format(ctx.attr._program.label))
     return path, None
 
 _PROGRAM = {
-    "program": attr.label(executable = True, cfg = "exec", doc = "the command, where it is a target"),
+    "program": attr.label(allow_files = True, executable = True, cfg = "exec", doc = "the command, where it is a target"),
     "_program": attr.label(default = Label("//:program")),
 }
 
@@ -37,7 +38,8 @@ _ENV = {
     "PATH": "/usr/bin:/bin",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
-_FILES = ["data", "eval_data", "train_data", "metric"]
+_FOLDERS = ["data", "eval_data", "train_data"]
+_FILES = _FOLDERS + ["metric"]
 
 def _word(file, factory):
     return file.path + ":" + factory if factory else file.path
@@ -58,6 +60,12 @@ def _bundle_impl(ctx):
         if file:
             inputs.append(file)
             args.add("--" + name.replace("_", "-"), _word(file, getattr(ctx.attr, name + "_factory")))
+    for name in _FOLDERS:
+        folder = getattr(ctx.attr, name + "_folder")
+        if folder:
+            # Its files are in srcs: Bazel does not look into a folder that is an input itself.
+            here = [part for part in [ctx.label.workspace_root, ctx.label.package, folder] if part]
+            args.add("--" + name.replace("_", "-"), "/".join(here))
     for name in ["recipe", "plan", "golden"]:
         file = getattr(ctx.file, name)
         if file:
@@ -101,10 +109,13 @@ _edgewright_bundle = rule(
         target_file = attr.label(allow_single_file = [".toml"]),
         data = attr.label(allow_single_file = True),
         data_factory = attr.string(),
+        data_folder = attr.string(),
         eval_data = attr.label(allow_single_file = True),
         eval_data_factory = attr.string(),
+        eval_data_folder = attr.string(),
         train_data = attr.label(allow_single_file = True),
         train_data_factory = attr.string(),
+        train_data_folder = attr.string(),
         metric = attr.label(allow_single_file = [".py"]),
         metric_factory = attr.string(),
         metric_name = attr.string(),
@@ -129,7 +140,7 @@ def edgewright_bundle(name, model, target, metric = None, **kwargs):
       model: net.onnx, net.pt2, or net.py:factory.
       target: hardware/runtime, or a TOML file.
       metric: a metric's name, or metric.py:function.
-      **kwargs: data, eval_data, train_data (a file, a folder, or data.py:factory), recipe, plan, golden, precision,
+      **kwargs: data, eval_data, train_data (a file, data.py:factory, or "folder/", its files in srcs), recipe, plan, golden, precision,
         max_drop, max_latency, max_size, options, and srcs: every other file that is read, such as weights beside the
         model, and what a factory opens or imports. program: the command, where it is a target.
     """
@@ -142,6 +153,8 @@ def edgewright_bundle(name, model, target, metric = None, **kwargs):
         value = words.get(key)
         if value and ".py:" in value:
             words[key], _, words[key + "_factory"] = value.rpartition(":")
+        elif value and value.endswith("/"):
+            words[key + "_folder"] = words.pop(key)[:-1]
     if target.endswith(".toml"):
         words["target_file"] = target
     else:

@@ -161,6 +161,7 @@ def workspace(server: Path) -> Workspace:
 @needs_bazel
 @pytest.mark.full
 def test_a_build_compiles_what_changed_and_nothing_else(workspace: Workspace) -> None:
+    workspace.run("clean")
     assert COMPILED in workspace.build("//:camera-net", "--output_groups=+record")
     assert (workspace.folder / "bazel-bin" / "camera-net.record.json").exists()
     bundle = (workspace.folder / "bazel-bin" / "camera-net.ewb").read_bytes()
@@ -210,6 +211,63 @@ def test_tests_judge_bundles(workspace: Workspace) -> None:
     assert "regressed" in done.stdout
     logs = workspace.folder / "bazel-testlogs" / "fits"
     assert "<failure" in (logs / "test.xml").read_text()
+
+
+OTHERS = """
+edgewright_bundle(
+    name = "again",
+    model = "net.onnx",
+    plan = ":camera-net",
+    target = "native/onnxruntime",
+)
+
+edgewright_bundle(
+    name = "own",
+    srcs = glob(["images/**"]),
+    data = "images/",
+    eval_data = "data.py:samples",
+    golden = "samples.csv",
+    max_size = "4MB",
+    metric = "data.py:metric",
+    model = "data.py:net",
+    options = ["--seed", "7", "--keep=$(location images/1.png)"],
+    program = "command.sh",
+    target = "gates.toml",
+)
+"""
+COMMAND = """#!/bin/sh
+# Writes its words where the bundle would be, and that it read a folder of data.
+before=
+for word; do
+    case $before in
+        --out) out=$word ;;
+        --record) : > "$word" ;;
+        --depfile) printf '%s: \\\\\n  images \\\\\n  images/1.png\n' "$out" > "$word" ;;
+    esac
+    before=$word
+done
+[ "${HOME-none}" = none ] && echo "$@" > "$out"
+"""
+
+
+@needs_bazel
+@pytest.mark.full
+def test_plans_targets_folders_and_a_command_of_ones_own(workspace: Workspace) -> None:
+    folder = workspace.folder
+    (folder / "images").mkdir()
+    (folder / "images" / "1.png").touch()
+    (folder / "command.sh").write_text(COMMAND)
+    (folder / "command.sh").chmod(0o755)
+    (folder / "BUILD.bazel").write_text((folder / "BUILD.bazel").read_text() + OTHERS)
+    workspace.build("//:again", "//:own")
+    assert (folder / "bazel-bin" / "again.ewb").stat().st_size > 1000
+    words = re.sub(r"bazel-out/[^/]*/bin/", "", (folder / "bazel-bin" / "own.ewb").read_text()).split()
+    assert words[:-2] == [
+        *["compile", "data.py:net", "--target", "gates.toml", "--eval-data", "data.py:samples"],
+        *["--metric", "data.py:metric", "--data", "images", "--golden", "samples.csv", "--max-size", "4MB"],
+        *["--seed", "7", "--keep=images/1.png", "--out", "own.ewb", "--record", "own.record.json"],
+    ]
+    assert words[-2] == "--depfile"
 
 
 @needs_bazel

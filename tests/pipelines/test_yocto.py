@@ -184,8 +184,9 @@ def test_a_recipe_that_cannot_be_is_skipped_with_the_reason(
 def judged(image: Path, name: str, bundle: Path | None = None, **env: str) -> tuple[int, list[str]]:
     """Runs the ptest as the device would; its bundle is looked for below ``image``."""
     ptest = image / "usr" / "lib" / name / "ptest"
-    named = (ptest / "bundle").read_text().strip()
-    bundle = bundle or (Path(named) if named.startswith(str(image)) else image / named.removeprefix("/"))
+    if bundle is None:
+        named = (ptest / "bundle").read_text().strip()
+        bundle = Path(named) if named.startswith(str(image)) else image / named.removeprefix("/")
     assert bundle.exists()
     (ptest / "bundle").write_text(f"{bundle}\n")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
