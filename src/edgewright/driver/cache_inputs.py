@@ -56,20 +56,20 @@ def compile_parts(store: Store, request: CompileRequest, groups: Sequence[Group]
     Raises:
         EdgewrightError, OSError: a file cannot be read.
     """
-    if reason := _unknowable(request):
+    if reason := unknowable(request):
         return Unknowable(reason)
     trained = request.train_data is not None or request.recipe is not None
     return {
         "model": _model_part(store, Path(request.model)),
-        "data": _content(request.data),
-        "eval data": _content(request.eval_data),
-        "train data": _content(request.train_data),
-        "golden": _content(request.golden),
-        "recipe": _content(request.recipe),
-        "plan": _content(request.plan),
-        "options": _options(request),
+        "data": content_part(request.data),
+        "eval data": content_part(request.eval_data),
+        "train data": content_part(request.train_data),
+        "golden": content_part(request.golden),
+        "recipe": content_part(request.recipe),
+        "plan": content_part(request.plan),
+        "options": options_part(request),
         # Training is judged on all targets at once, and devices other than CPUs have the model's sizes looked for.
-        "beside": jsontext.digest([_target_part(group) for group in groups]) if trained else None,
+        "beside": jsontext.digest([target_part(group) for group in groups]) if trained else None,
         "devices": any(target.device != "CPU" for group in groups for target in group.targets),
         **surroundings(),
     }
@@ -77,7 +77,7 @@ def compile_parts(store: Store, request: CompileRequest, groups: Sequence[Group]
 
 def group_parts(shared: dict[str, Part], group: Group) -> dict[str, Part]:
     """The parts of one target's key."""
-    return {**shared, "target": _target_part(group)}
+    return {**shared, "target": target_part(group)}
 
 
 def keep_beside(store: Store, model: Path, files: Sequence[str]) -> None:
@@ -86,7 +86,8 @@ def keep_beside(store: Store, model: Path, files: Sequence[str]) -> None:
         store.publish(_beside_key(sha256_file(model)), list(files))
 
 
-def _unknowable(request: CompileRequest) -> str:
+def unknowable(request: CompileRequest) -> str:
+    """Why what a compile depends on cannot be known before it runs; empty where it can."""
     if is_reference(request.model) and not Path(request.model).exists():
         return "a factory must be run to be known"
     if Path(request.model).suffix not in _MODELS or not Path(request.model).is_file():
@@ -144,7 +145,7 @@ def _beside_key(digest: str) -> Key:
     return Key(BESIDE, {"model": digest})
 
 
-def _content(given: str | Path | None) -> Part:
+def content_part(given: str | Path | None) -> Part:
     """Name and digest of a file, or of all files of a folder with their names."""
     if given is None:
         return None
@@ -156,7 +157,7 @@ def _content(given: str | Path | None) -> Part:
     return {"name": path.name or path.resolve().name, "files": len(rows), "sha256": jsontext.digest(rows)}
 
 
-def _options(request: CompileRequest) -> dict[str, Part]:
+def options_part(request: CompileRequest) -> dict[str, Part]:
     """Every word of the request that is not among the others: one that is new is part of the key by itself."""
     found: dict[str, Part] = {}
     for item in fields(request):
@@ -166,7 +167,7 @@ def _options(request: CompileRequest) -> dict[str, Part]:
     return found
 
 
-def _target_part(group: Group) -> dict[str, Part]:
+def target_part(group: Group) -> dict[str, Part]:
     """Everything a target says, and whether it is here."""
     return {one.name: {"says": one.to_json(), "absent": _absence(one)} for one in group.targets}
 
