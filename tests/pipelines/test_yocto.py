@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,46 @@ def test_bitbake_takes_every_recipe(tmp_path: Path) -> None:
     assert said["DEPENDS"] == "python3-edgewright-native"
     assert said["RDEPENDS-ptest"].split() == ["python3-edgewright"]
     assert f"{NET}:True" in said["checksums"]
+
+
+@needs_bitbake
+def test_only_what_changes_the_bundle_is_part_of_a_tasks_hash(tmp_path: Path) -> None:
+    def hashes(name: str, **variables: str) -> dict[str, str]:
+        (tmp_path / name).mkdir()
+        told = work(tmp_path / name, **variables).said()["hashes"]
+        return {task.rpartition(":")[2]: digest for task, digest in told.items()}
+
+    one = hashes("one")
+    assert hashes("another folder", CACHE_DIR="/srv/cache") == one
+    precision = hashes("precision", PRECISION="int8")
+    assert {task for task in one if precision[task] != one[task]} == {"do_compile"}
+    latency = hashes("latency", MAX_LATENCY="8ms")
+    assert {task for task in one if latency[task] != one[task]} == {"do_install_ptest_base"}
+
+
+@needs_bitbake
+def test_a_wheel_is_installed_with_its_command(tmp_path: Path) -> None:
+    wheel = tmp_path / "dist" / f"edgewright-{edgewright.__version__}-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("edgewright/cli/__init__.py", "def main():\n    print('here')\n    return 77\n")
+        file.writestr("edgewright-0.1.0.dist-info/RECORD", "")
+        file.writestr("edgewright-0.1.0.dist-info/METADATA", "")
+    (recipe,) = (path for path in RECIPES if path.name.startswith("python3-edgewright_"))
+    one = work(tmp_path, recipe)
+    with (tmp_path / "conf" / "bblayers.conf").open("a") as conf:
+        conf.write(f'EDGEWRIGHT_DIST = "{wheel.parent}"\n')
+    python = tmp_path / "bin" / "nativepython3"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    done = one.run("do_fetch", "do_unpack", "do_install", PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    image = one.place / "image"
+    packages = image / "usr/lib/python3.13/site-packages"
+    assert sorted(path.name for path in packages.rglob("*") if path.is_file()) == ["METADATA", "__init__.py"]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(packages)}
+    said = subprocess.run([image / "usr/bin/edgewright"], env=env, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (77, "here\n"), said.stderr
 
 
 @needs_bitbake

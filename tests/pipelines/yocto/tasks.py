@@ -19,6 +19,7 @@ sys.modules["hashserv.client"] = ModuleType("hashserv.client")
 import bb  # noqa: E402
 import bb.build  # noqa: E402
 import bb.cookerdata  # noqa: E402
+import bb.data  # noqa: E402
 import bb.utils  # noqa: E402
 
 SHOWN = ("PN", "PV", "LICENSE", "DEPENDS", "SRC_URI", "S", "PACKAGE_ARCH", "RDEPENDS", "LAYERSERIES_COMPAT_edgewright")
@@ -46,6 +47,9 @@ def main() -> int:
         said["sha256sum"] = d.getVarFlag("SRC_URI", "sha256sum")
         said["checksums"] = (d.getVarFlag("do_fetch", "file-checksums") or "").split()
         said["network"] = {one: d.getVarFlag(one, "network") for one in bb.build.listtasks(d)}
+        ignored = set(d.getVar("BB_BASEHASH_IGNORE_VARS").split())
+        dependencies = bb.data.generate_dependencies(d, ignored)
+        _, said["hashes"] = bb.data.generate_dependency_hash(*dependencies, ignored, recipe)
         print(json.dumps(said))
         return 0
     bb.utils.disable_network()  # as for every task that does not ask for it

@@ -75,7 +75,7 @@ edgewright_undeclared() {
 do_configure[noexec] = "1"
 
 do_compile[cleandirs] = "${B}"
-do_compile[vardepsexclude] += "EDGEWRIGHT_CACHE_DIR"
+edgewright_do_compile[vardepsexclude] += "EDGEWRIGHT_CACHE_DIR"
 edgewright_do_compile[doc] = "Compiles the model, and verifies the bundle as far as this machine can"
 edgewright_do_compile() {
     unset HOME

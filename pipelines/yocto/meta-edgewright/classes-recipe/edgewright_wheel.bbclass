@@ -5,25 +5,20 @@
 
 inherit python3native python3-dir
 
-DEPENDS:append = " python3-installer-native"
-
 # Older releases unpack into WORKDIR.
 S = "${@d.getVar('UNPACKDIR') or d.getVar('WORKDIR')}/wheel"
-
-WHEEL_PYTHON = "python3"
-WHEEL_PYTHON:class-native = "nativepython3"
 
 FILES:${PN} += "${PYTHON_SITEPACKAGES_DIR}"
 
 do_configure[noexec] = "1"
 do_compile[noexec] = "1"
 
-edgewright_wheel_do_install[doc] = "Installs the wheel with pypa/installer"
+edgewright_wheel_do_install[doc] = "Unpacks the wheel to where the device's Python looks"
 edgewright_wheel_do_install() {
-    nativepython3 -m installer --compile-bytecode=0 --interpreter "${USRBINPATH}/env ${WHEEL_PYTHON}" \
-        --destdir=${D} ${S}/*.whl
+    install -d ${D}${PYTHON_SITEPACKAGES_DIR}
+    nativepython3 -m zipfile -e ${S}/*.whl ${D}${PYTHON_SITEPACKAGES_DIR}/
     # It names digests of files that packaging changes.
-    find ${D} -path '*.dist-info/RECORD' -delete
+    find ${D}${PYTHON_SITEPACKAGES_DIR} -path '*.dist-info/RECORD' -delete
 }
 
 EXPORT_FUNCTIONS do_install

@@ -14,6 +14,16 @@ SRC_URI = "file://${EDGEWRIGHT_WHEEL};subdir=wheel;unpack=0"
 
 inherit edgewright_wheel
 
+EDGEWRIGHT_PYTHON = "python3"
+EDGEWRIGHT_PYTHON:class-native = "nativepython3"
+
+do_install:append() {
+    install -d ${D}${bindir}
+    printf '#!%s/env %s\nimport sys\n\nfrom edgewright.cli import main\n\nsys.exit(main())\n' \
+        "${USRBINPATH}" "${EDGEWRIGHT_PYTHON}" > ${D}${bindir}/edgewright
+    chmod 0755 ${D}${bindir}/edgewright
+}
+
 RDEPENDS:${PN} += "\
     python3-core \
     python3-numpy \
