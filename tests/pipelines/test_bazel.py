@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import edgewright
+from edgewright.driver.depfile import write_depfile
 from tests.conftest import write_mlp_bundle
 
 if TYPE_CHECKING:
@@ -79,10 +80,24 @@ def test_a_compile_that_reads_what_is_declared_is_left_alone(tmp_path: Path) -> 
 
 
 def test_a_file_that_is_not_declared_is_named(tmp_path: Path) -> None:
-    done = compiled(tmp_path, "net.onnx", "data.py")
-    assert done.returncode == 1
-    listed = f"error: the compile read what the rule does not declare:\n  {tmp_path / 'real' / 'samples.csv'}\n  Add it"
-    assert listed in done.stdout
+    names = ["known #1.csv", "a $name: 100%.csv", "gone.csv", "images", "images/1.png"]
+    (tmp_path / "images").mkdir()
+    for name in names[:3]:
+        (tmp_path / name).touch()
+    (tmp_path / "images" / "1.png").symlink_to("../gone.csv")
+    write_depfile(tmp_path / "said", [Path("net.ewb")], [*map(Path, names), tmp_path / names[0]])
+    command = tmp_path / "command"
+    command.write_text('#!/bin/sh\nwhile [ "$1" != --depfile ]; do shift; done\ncp said "$2"\n')
+    command.chmod(0o755)
+
+    def told(*declared: str) -> tuple[int, list[str]]:
+        (tmp_path / "declared").write_text("".join(f"{name}\n" for name in declared))
+        done = sh(RULES / "compile.sh", "declared", command, "compile", cwd=tmp_path)
+        return done.returncode, re.findall(rf"^  {re.escape(str(tmp_path))}/(.*)$", done.stdout, re.M)
+
+    assert told(*names[:3]) == (0, [])
+    assert told(*names[:2], "images/1.png") == (0, [])  # the file that it leads to
+    assert told(*names[:1]) == (1, [names[1], "gone.csv", "gone.csv"])
 
 
 def test_a_model_that_is_broken_keeps_its_message_and_code(tmp_path: Path) -> None:
