@@ -111,6 +111,19 @@ def test_a_missing_file_is_one_message(folder: Path) -> None:
         key(replace(request_in(folder), data=str(folder / "gone.npz")))
 
 
+@pytest.mark.parametrize("option", ["golden", "recipe", "plan"])
+def test_a_missing_file_of_an_option_is_one_message(folder: Path, option: str) -> None:
+    gone = folder / "gone"
+    with pytest.raises(UsageError, match=f"--{option} .*gone does not exist"):
+        key(replace(request_in(folder), **{option: gone}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("word", ["model", "data"])
+def test_an_empty_word_is_not_the_folder_one_is_in(folder: Path, word: str) -> None:
+    with pytest.raises(UsageError, match=f"the {word} is an empty word"):
+        key(replace(request_in(folder), **{word: ""}))  # type: ignore[arg-type]
+
+
 def test_the_command_prints_the_name_alone(run_cli: RunCli, folder: Path) -> None:
     words = ["cache-key", "net.onnx", "--target", TARGET, "--data", "task.py:samples", "-o", "net.ewb"]
     done = run_cli(*words, cwd=folder)

@@ -70,9 +70,9 @@ def cache_key(request: CompileRequest) -> CacheKey:
     parts: dict[str, Part] = {
         **{name: _named(name, word) for name, word in words.items()},
         "weights": {one.name: sha256_file(one) for one in _beside(Path(request.model))},
-        "golden": content_part(request.golden),
-        "recipe": content_part(request.recipe),
-        "plan": content_part(request.plan),
+        "golden": _file("--golden", request.golden),
+        "recipe": _file("--recipe", request.recipe),
+        "plan": _file("--plan", request.plan),
         "options": options_part(request),
         "targets": {group.name: target_part(group) for group in groups},
         **{name: part for name, part in around.items() if name != "machine"},
@@ -81,10 +81,18 @@ def cache_key(request: CompileRequest) -> CacheKey:
     return CacheKey(parts, unknowable(request))
 
 
+def _file(option: str, path: Path | None) -> Part:
+    if path is not None and not path.exists():
+        raise UsageError(f"{option} {path} does not exist", "Check the path.")
+    return content_part(path)
+
+
 def _named(name: str, word: str | None) -> Part:
     """What a word says, and the content of the file that it names."""
     if word is None:
         return None
+    if not word:  # a variable that is not set; taken for a path it would be the folder one is in
+        raise UsageError(f"the {name} is an empty word", "Say which, or leave the option out.")
     source, _, function = word.rpartition(":") if is_reference(word) and not Path(word).exists() else (word, "", "")
     path = Path(source)
     if path.exists():
