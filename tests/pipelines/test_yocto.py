@@ -239,6 +239,7 @@ def judged(image: Path, name: str, bundle: Path | None = None, **env: str) -> tu
     return done.returncode, re.findall(r"^(?:PASS|FAIL|SKIP): .*$", done.stdout, re.M)
 
 
+GATE = "gate /usr/share/edgewright/net.ewb --limits gates.toml"
 DATA = """
 import os
 import socket
@@ -275,9 +276,9 @@ def test_a_bundle_is_built_verified_installed_and_judged(tmp_path: Path) -> None
     assert sorted(path.name for path in (one.place / "sources").iterdir()) == sorted(
         path.name for path in gates.parent.iterdir()
     )
-    moments = str(HERE.parent / "moments")
-    assert judged(image, "net", PYTHONPATH=moments) == (1, ["PASS: net verify", "FAIL: net gate"])
-    (image / "usr/lib/net/ptest/gates.toml").unlink()
+    limits_there = image / "usr/lib/net/ptest/gates.toml"
+    assert limits_there.read_text() == gates.read_text()
+    limits_there.unlink()
     assert judged(image, "net") == (0, ["PASS: net verify"])
 
 
@@ -300,6 +301,51 @@ def test_a_broken_bundle_fails_the_ptest(tmp_path: Path) -> None:
     (image / "net.ewb").write_bytes(b"broken")
     (ptest / "bundle").write_text("/net.ewb\n")
     assert judged(image, "net") == (1, ["FAIL: net verify"])
+
+
+@pytest.mark.parametrize(
+    ("verified", "gated", "code", "lines"),
+    [
+        (0, 0, 0, ["PASS: net verify", "PASS: net gate"]),
+        (0, 1, 1, ["PASS: net verify", "FAIL: net gate"]),
+        (0, 75, 1, ["PASS: net verify", "FAIL: net gate"]),
+        (65, 0, 1, ["FAIL: net verify", "PASS: net gate"]),
+        (77, 77, 0, ["SKIP: net verify", "SKIP: net gate"]),
+    ],
+)
+def test_the_ptest_says_what_the_exit_codes_mean(
+    tmp_path: Path, verified: int, gated: int, code: int, lines: list[str]
+) -> None:
+    ptest = tmp_path / "ptest"
+    ptest.mkdir()
+    shutil.copy(LAYER / "files" / "run-ptest", ptest)
+    (ptest / "bundle").write_text("/usr/share/edgewright/net.ewb\n")
+    (ptest / "gates.toml").touch()
+    command = tmp_path / "bin" / "edgewright"
+    command.parent.mkdir()
+    command.write_text(
+        f'#!/bin/sh\n[ "$1" = verify ] && exit {verified}\n[ "$*" = "{GATE}" ] && exit {gated}\nexit 9\n'
+    )
+    command.chmod(0o755)
+    done = subprocess.run(
+        [ptest / "run-ptest"], cwd="/", env={"PATH": f"{command.parent}:/usr/bin:/bin"}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, re.findall(r"^(?:PASS|FAIL|SKIP): .*$", done.stdout, re.M)) == (code, lines)
+
+
+@pytest.mark.full
+def test_the_ptest_gates(tmp_path: Path, mlp_path: Path, mlp_feeds: list[Feeds]) -> None:
+    ptest = tmp_path / "usr" / "lib" / "net" / "ptest"
+    ptest.mkdir(parents=True)
+    shutil.copy(LAYER / "files" / "run-ptest", ptest)
+    bundle = write_mlp_bundle(mlp_path, mlp_feeds, tmp_path / "net.ewb")
+    moments = str(HERE.parent / "moments")
+    for most, verdict in (("1kB", "FAIL"), ("1MB", "PASS")):
+        text = f'schema = "edgewright.gates/1"\n[defaults]\npreset = "rapid"\n[defaults.size]\nmax = "{most}"\n'
+        (ptest / "gates.toml").write_text(text)
+        said = judged(tmp_path, "net", bundle, PYTHONPATH=moments)
+        assert said == (int(verdict == "FAIL"), ["PASS: net verify", f"{verdict}: net gate"])
 
 
 def test_the_ptest_verifies_numbers(tmp_path: Path, mlp_path: Path, mlp_feeds: list[Feeds]) -> None:
