@@ -175,7 +175,7 @@ def opening(command: str, folder: Path, page: str, openings: Path) -> subprocess
 def check_excerpt(block: Block, page: str) -> None:
     """Whole lines of the file, in a row, as they stand there but for what all of them are indented by."""
     assert block.source is not None
-    wanted = block.text.splitlines()
+    wanted = textwrap.dedent(block.text).splitlines()
     rows = (ROOT / block.source).read_text("utf-8").splitlines()
     starts = [at for at, row in enumerate(rows) if row.strip() == wanted[0].strip()]
     excerpts = (textwrap.dedent("\n".join(rows[at : at + len(wanted)])).splitlines() for at in starts)
