@@ -12,6 +12,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def gate() -> int:
     """Runs the new bundle against the one that was shipped; ``edgewright gate`` knows GitHub itself."""
     beside = ("--github", "--junit", str(reports() / "gate.xml"), "--markdown", str(reports() / "gate.md"))
     options = shlex.split(os.environ.get("GATE_OPTIONS", ""))
-    done = edgewright("gate", os.environ["OUTPUT"], "--against", os.environ["AGAINST"], *beside, *options)
+    done = edgewright("gate", os.environ["OUTPUT"], "--against", os.environ["AGAINST"], *beside, *options, defuse=False)
     print(done.stdout, end="")
     if done.returncode == 77:
         annotate("notice", "edgewright gate: skipped", "the hardware of this bundle is not on this runner")
@@ -79,10 +80,20 @@ def gate() -> int:
     return done.returncode
 
 
-def edgewright(*command: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command of the Python that runs this; its talk goes to the log."""
-    program = Path(sys.executable).with_name("edgewright")
-    return subprocess.run([program, *command], stdout=subprocess.PIPE, text=True, check=False)
+def edgewright(*command: str, defuse: bool = True) -> subprocess.CompletedProcess[str]:
+    """Runs the command of the Python that runs this; its talk goes to the log, where nothing in it is a command."""
+    program = str(Path(sys.executable).with_name("edgewright"))
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as said,
+        subprocess.Popen(
+            [program, *command], stdout=said, stderr=subprocess.PIPE if defuse else None, text=True, errors="replace"
+        ) as child,
+    ):
+        for line in child.stderr or ():
+            print(defused(line.rstrip("\n")), file=sys.stderr, flush=True)
+        code = child.wait()
+        said.seek(0)
+        return subprocess.CompletedProcess(command, code, said.read())
 
 
 def reports() -> Path:

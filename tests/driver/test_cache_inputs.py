@@ -179,3 +179,19 @@ def test_a_changed_source_is_another_program(monkeypatch: pytest.MonkeyPatch, tm
     cache_environment.sources_digest.cache_clear()
     assert len(set(seen)) == 3
     assert seen[1] == seen[2], "studies are not installed"
+
+
+def test_machines_of_one_name_are_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def identity(machine_id: str) -> object:
+        (tmp_path / "machine-id").write_text(machine_id)
+        return cache_environment.machine()["itself"]
+
+    monkeypatch.setattr(cache_environment, "_MACHINE_ID", tmp_path / "machine-id")
+    monkeypatch.delenv("EDGEWRIGHT_MACHINE", raising=False)
+    own = identity("a")
+    assert own not in (identity("b"), "")
+    monkeypatch.setenv("EDGEWRIGHT_MACHINE", "hosted")
+    assert identity("a") == identity("b") != own
+    assert "EDGEWRIGHT_MACHINE" not in cache_environment.environment()
+    monkeypatch.setenv("EDGEWRIGHT_MACHINE", "")
+    assert identity("a") == own

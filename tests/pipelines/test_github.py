@@ -149,3 +149,16 @@ def test_a_broken_model_of_a_hostile_name_is_only_a_name(runner: Runner) -> None
     assert "%0A" in line  # problem and remedy are one annotation
     assert not (runner.folder / "hurt").exists()
     assert json.loads((runner.temporary / "edgewright" / "compile.json").read_text())["exit_code"] == 65
+
+
+def test_what_others_print_is_no_command_to_the_runner(runner: Runner) -> None:
+    (runner.folder / "task.py").write_text(
+        "def samples():\n    print('::warning title=hi::from a factory')\n    raise ValueError('##[error]no data')\n"
+    )
+    runner.inputs["data"] = "task.py:samples"
+    done = runner.run("Compile")
+    assert done.returncode == 2
+    log = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+    assert ". ::warning title=hi::from a factory" in log
+    assert len([line for line in log if line.startswith("::")]) == 1
+    assert not any("##[" in line for line in log)

@@ -29,11 +29,13 @@ _VARIABLES = (
 )
 _TELLING_NOTHING = (
     *("EDGEWRIGHT_CACHE_", "EDGEWRIGHT_KEY", "EDGEWRIGHT_LOG_", "EDGEWRIGHT_MODELS", "EDGEWRIGHT_OFFLINE"),
-    *("EDGEWRIGHT_REQUIRE_KEY", "ORT_DISABLE_TELEMETRY"),
+    *("EDGEWRIGHT_MACHINE", "EDGEWRIGHT_REQUIRE_KEY", "ORT_DISABLE_TELEMETRY"),
 )
 _NOT_INSTALLED = frozenset({"cases", "chain", "micro", "peers", "records", "results", "studies"})
 _GROUPS = ("edgewright.passes", "edgewright.backends", "edgewright.metrics", "edgewright.targets")
 _MACHINE_ID = Path("/etc/machine-id")
+NAME_VARIABLE = "EDGEWRIGHT_MACHINE"
+"""Machines of the same name, processor and memory share what was measured on one of them."""
 
 
 def surroundings() -> dict[str, Part]:
@@ -117,12 +119,8 @@ def _editable(owner: Distribution) -> bool:
 def machine() -> dict[str, Part]:
     """What makes a figure measured here this machine's own; its name is only digested."""
     found = this_machine()
-    try:
-        identity = hashlib.sha256(_MACHINE_ID.read_bytes()).hexdigest()
-    except OSError:
-        identity = ""
     return {
-        "itself": identity,
+        "itself": _identity(),
         "cpu": found.cpu,
         "cores": found.cores,
         "isa": " ".join(found.isa),
@@ -133,6 +131,16 @@ def machine() -> dict[str, Part]:
         "gpu": found.gpu,
         "driver": found.driver,
     }
+
+
+def _identity() -> str:
+    """What the user calls this machine, where several are as good as one; else what the system calls it."""
+    if name := os.environ.get(NAME_VARIABLE):
+        return hashlib.sha256(os.fsencode(name)).hexdigest()
+    try:
+        return hashlib.sha256(_MACHINE_ID.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def environment() -> dict[str, Part]:
