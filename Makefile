@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # The suite runs two processes; more threads than that in each would only fight for the cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -q
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q
 # One file a commit, so that two of them can be compared: .venv/bin/pytest-benchmark compare out/bench/*.json
 BENCH_FILE = out/bench/$(shell git describe --always --dirty 2>/dev/null || echo unversioned).json
 

@@ -37,6 +37,20 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("edgewright")
 
 
+LONGEST = ("test_readme.py", "cli/test_compile.py", "cli/test_training.py", "pipelines/", "cli/", "benchmarks/")
+"""What takes longest goes first: two processes that share the files end together then."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders files by how long they take, roughly; tests of a file stay together."""
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(ROOT / "tests").as_posix() if item.path.is_relative_to(ROOT / "tests") else ""
+        return next((at for at, start in enumerate(LONGEST) if name.startswith(start)), len(LONGEST))
+
+    items.sort(key=place)
+
+
 class BareImportGuard:
     """Refuses ``import compiler``: ``python -m pytest`` puts the root on the path, and that would be a second copy."""
 

@@ -37,7 +37,7 @@ RUN, READ = ("console", "python", *USED_BY, "prepare"), ("json", "text", "mermai
 TOOLS = ("bazel", "bitbake", "cc", "cmake", "ctest", "gcc", "ninja", "openssl")
 LIMIT_S = 300
 WHOLE = ("README.md",)
-CACHED = ("cache.md", "cmake.md")
+CACHED = ("builds.md", "cache.md", "cmake.md")
 SAID = ".said"
 NOT_OURS = ("PYTHONPATH", "FORCE_COLOR", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
 """What a block must not see of the command that runs the tests, which may be make."""

@@ -96,6 +96,7 @@ def test_a_second_compile_gives_the_same_bytes(int8_compiled: Compiled, run_here
     assert sha256(tmp_path / "again.ewb") == sha256(int8_compiled.out)
 
 
+@pytest.mark.full
 def test_a_compile_with_the_plan_gives_the_same_bytes(
     run_cli: RunCli, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
 ) -> None:

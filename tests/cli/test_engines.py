@@ -59,7 +59,7 @@ def digits() -> list[str | Path]:
     return [f"{EXAMPLES / 'digits.py'}:model", *data]
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("precision", [pytest.param("fp16", marks=pytest.mark.full), "int8"])
 @pytest.mark.parametrize("case", ["digits", pytest.param("clothes", marks=pytest.mark.full)])
 def test_a_trained_model_is_built_for_every_gpu_and_keeps_its_accuracy(
     case: str, precision: str, request: pytest.FixtureRequest, run_cli: RunCli, tmp_path: Path

@@ -108,7 +108,7 @@ def runner(tmp_path: Path, conv_net_path: Path) -> Runner:
     return Runner(project, {"model": "net.onnx", "target": TARGET, "options": "--precision fp32", "output": "net.ewb"})
 
 
-def test_a_model_is_compiled_kept_and_gated(runner: Runner) -> None:
+def test_a_model_is_compiled_and_kept(runner: Runner) -> None:
     assert runner.run("Name what the compile depends on").returncode == 0
     assert re.fullmatch("[0-9a-f]{64}", runner.outputs["key"]["key"])
     done = runner.run("Compile")
@@ -120,6 +120,11 @@ def test_a_model_is_compiled_kept_and_gated(runner: Runner) -> None:
     kept = {path.name for path in (runner.temporary / "edgewright").iterdir()}
     assert kept == {"compile.json", "model.d", "model.record.json"}
     assert any((runner.temporary / "edgewright-cache").iterdir())
+
+
+@pytest.mark.full
+def test_the_new_one_is_gated_against_the_old_one(runner: Runner) -> None:
+    assert runner.run("Compile").returncode == 0
     shutil.copy(runner.folder / "net.ewb", runner.folder / "released.ewb")
     runner.inputs |= {"against": "released.ewb", "gate-options": "--preset rapid"}
     done = runner.run("Gate")

@@ -29,6 +29,7 @@ def test_there_is_one_of_each_kind() -> None:
     assert listed.count("::test_pass_on_5000_nodes[") >= 10
 
 
+@pytest.mark.full
 def test_a_few_of_them_run() -> None:
     assert "3 passed" in run("--benchmark-disable", "-k", A_FEW)
 
