@@ -26,12 +26,23 @@ SHOWN = ("target", "precision", "size", "accuracy", "original", "lost", "samples
 
 def main(step: str) -> int:
     """Does one step and returns what the command returned."""
-    return {"key": key, "compile": compile_model, "gate": gate}[step]()
+    try:
+        return {"key": key, "compile": compile_model, "gate": gate}[step]()
+    except ValueError as error:  # of shlex: words that no shell would read
+        annotate("error", f"edgewright {step}: usage", f"options: {error}\nWrite them as a shell reads them.")
+        return 2
 
 
 def words() -> list[str]:
     """The words of the compile."""
-    found = [os.environ["MODEL"], "--target", os.environ["TARGET"], "-o", os.environ["OUTPUT"]]
+    model = os.environ["MODEL"]
+    found = [
+        f"./{model}" if model.startswith("-") else model,
+        "--target",
+        os.environ["TARGET"],
+        "-o",
+        os.environ["OUTPUT"],
+    ]
     for name, option in OPTIONS.items():
         if value := os.environ.get(name):
             found.append(f"{option}={value}")
@@ -39,11 +50,10 @@ def words() -> list[str]:
 
 
 def key() -> int:
-    """Says under which name the cache is kept."""
+    """Says under which name the cache is kept; what is wrong with the words, the compile says where people look."""
     done = edgewright("cache-key", *words())
-    if done.returncode == 0:
-        output(key=done.stdout.strip())
-    return done.returncode
+    output(key=done.stdout.strip() if done.returncode == 0 else "none")
+    return 0
 
 
 def compile_model() -> int:

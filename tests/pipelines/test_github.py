@@ -134,6 +134,25 @@ def test_the_new_one_is_gated_against_the_old_one(runner: Runner) -> None:
     assert (runner.temporary / "edgewright" / "gate.xml").exists()
 
 
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"model": "gone.onnx"}, "gone.onnx"),
+        ({"target": "no-such-device"}, "no-such-device"),
+        ({"options": "it's"}, "No closing quotation"),
+        ({"model": "-o.onnx"}, "-o.onnx"),
+    ],
+)
+def test_a_slip_in_the_workflow_is_told_beside_the_run(runner: Runner, inputs: dict[str, str], words: str) -> None:
+    """The steps in their order, as a job goes through them until one fails."""
+    runner.inputs |= inputs
+    names = ["Name what the compile depends on", "Compile"]
+    done = next(one for one in map(runner.run, names) if one.returncode or one.args[-1].endswith(" compile"))
+    assert done.returncode == 2
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("::error")]
+    assert words in line
+
+
 def test_a_missed_limit_fails_the_job_and_says_so_beside_the_run(runner: Runner) -> None:
     runner.inputs["options"] = "--precision fp32 --max-size 1kB"
     done = runner.run("Compile")
