@@ -48,6 +48,7 @@ def test_digits_scores_what_a_small_net_should(run_script: RunScript, digits: Pa
     assert "building" not in checked.stderr  # the fixture built it: nothing is written twice
 
 
+@pytest.mark.full
 def test_a_folder_without_its_mark_is_built_again(run_script: RunScript, digits: Path, tmp_path: Path) -> None:
     copy = tmp_path / "digits"
     shutil.copytree(digits, copy)

@@ -260,6 +260,7 @@ def test_both_sides_are_timed_with_the_same_engines() -> None:
         assert one in pinned
 
 
+@pytest.mark.full
 def test_a_timed_run_takes_samples_of_the_case(run_script: RunScript, digits: Path) -> None:
     little = json.dumps({"warm_seconds": 0.01, "seconds": 0.01, "inferences": 4})
     where = ("--engine", "onnxruntime", "--feeds", digits / "evaluation.npz", "--ranks", '{"image": 4}')

@@ -310,7 +310,9 @@ FACTORY_READS = ("helper_of_task.py", "sizes.json", "task.py")
 
 
 @pytest.mark.usefixtures("moments")
-@pytest.mark.parametrize("delay_s", [0.05, 0.4, 0.9, 1.6])
+@pytest.mark.parametrize(
+    "delay_s", [0.05, pytest.param(0.4, marks=pytest.mark.full), 0.9, pytest.param(1.6, marks=pytest.mark.full)]
+)
 def test_kill_9_leaves_no_partial_output_and_the_next_run_succeeds(
     delay_s: float, run_here: RunHere, own_lock: Path, conv_net_path: Path, conv_net_data: Path, tmp_path: Path
 ) -> None:
