@@ -125,6 +125,11 @@ def test_an_error_is_said_at_every_level(run_cli: RunCli, tmp_path: Path, level:
     assert len(done.stderr.splitlines()) == lines
 
 
+def test_a_shortened_option_counts(run_cli: RunCli, tmp_path: Path) -> None:
+    done = run_cli("verify", tmp_path / "nothing.ewb", "--log-f", "ndjson")
+    assert [one["event"] for one in events(done.stderr)] == ["start", "error", "end"]
+
+
 def test_a_wrong_variable_says_what_there_is(run_cli: RunCli) -> None:
     for name in ("EDGEWRIGHT_LOG_LEVEL", "EDGEWRIGHT_LOG_FORMAT"):
         done = run_cli("targets", "list", env={name: "loud"})

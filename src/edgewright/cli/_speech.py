@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def chosen(words: Sequence[str]) -> tuple[str, str]:
     """Level and format, before the words are parsed: what is wrong with them is told in that format too."""
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    early = argparse.ArgumentParser(add_help=False, exit_on_error=False)  # shortened options count, as later
     early.add_argument("--log-level")
     early.add_argument("--log-format")
     try:

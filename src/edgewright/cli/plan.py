@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> ExitCode:
             "Name the plan with -o plan.json; where the bundle goes is for compile to be told.",
         )
     require_writable(args.out)
-    options = (("--trace", args.trace), ("--depfile", args.depfile), ("--record", args.record))
+    options = (("--trace", args.trace), ("--depfile", args.depfile), ("--record", args.record), ("--sbom", args.sbom))
     for option, given in options:
         if given:
             _console.say(f"{option} is left out: nothing is compiled")

@@ -35,6 +35,16 @@ function(_edgewright_word word result_word result_file)
   set(${result_file} "${file}" PARENT_SCOPE)
 endfunction()
 
+# A metric is the name of one of Edgewright's, and no file, or a word as above.
+function(_edgewright_metric word result_word result_file)
+  set(file "")
+  if(word MATCHES "\\.py:")
+    _edgewright_word("${word}" word file)
+  endif()
+  set(${result_word} "${word}" PARENT_SCOPE)
+  set(${result_file} "${file}" PARENT_SCOPE)
+endfunction()
+
 # The bundles that a word stands for: those of a target of edgewright_compile, or one file of the binary folder; and what
 # a command that reads them depends on.
 function(_edgewright_bundles function word result_bundles result_depends)
